@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds gateways from the configuration: one WSGI callable per endpoint type."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from oslo_config import cfg
+
+from headwater.api_proxy import auth
+from headwater.api_proxy.connections import ConnectionPool, UpstreamSettings
+from headwater.api_proxy.forwarder import Forwarder
+from headwater.api_proxy.gateway import Gateway, GatewaySettings
+from headwater.api_proxy.recorder import Recorder
+from headwater.api_proxy.router import Router
+from headwater.common.endpoints.model import EndpointType
+from headwater.common.errors import ConfigurationError
+from headwater.common.secrets import KeyRing
+from headwater.db.connection import Database
+from headwater.engine.notifier import Notifier
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Where one endpoint type is served."""
+
+    endpoint_type: EndpointType
+    host: str
+    port: int
+
+
+def listeners(conf: cfg.ConfigOpts, endpoint_types: list[EndpointType]) -> list[Listener]:
+    """The addresses of all endpoint types; raises ConfigurationError for one that cannot be."""
+    found = []
+    for endpoint_type in endpoint_types:
+        listen = conf[f"endpoint_type:{endpoint_type.name}"].listen
+        host, separator, port = listen.rpartition(":")
+        if not (separator and host and port.isdigit() and int(port) < 65536):
+            raise ConfigurationError(
+                f"[endpoint_type:{endpoint_type.name}] listen = {listen}: is not ADDRESS:PORT."
+            )
+        found.append(Listener(endpoint_type, host.strip("[]"), int(port)))
+    return found
+
+
+def gateway(
+    conf: cfg.ConfigOpts,
+    endpoint_type: EndpointType,
+    upstream: str,
+    database: Database,
+    key_ring: KeyRing,
+    notifier: Notifier,
+) -> Gateway:
+    """The gateway of one endpoint type in front of `upstream`, the service without its version."""
+    settings = conf.api_proxy
+    pool = ConnectionPool(
+        upstream,
+        UpstreamSettings(
+            connect_timeout=settings.connect_timeout,
+            answer_timeout=settings.answer_timeout,
+            max_idle=settings.max_idle_connections,
+            cafile=settings.cafile,
+        ),
+    )
+    token_filter: Callable[[auth.WsgiApp], auth.WsgiApp] = functools.partial(
+        auth.token_filter, conf
+    )
+    return Gateway(
+        Router(endpoint_type),
+        Forwarder(pool),
+        Recorder(database, key_ring, notifier, endpoint_type.name),
+        token_filter,
+        GatewaySettings(
+            deny_unmatched=settings.unmatched == "deny",
+            max_recorded_body=settings.max_recorded_body,
+            prefix=urlsplit(upstream).path.rstrip("/"),
+            www_authenticate_uri=conf.keystone_authtoken.www_authenticate_uri or upstream,
+        ),
+    )

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One HTTP exchange as the client sent it, taken from a WSGI environ before anything changes it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+from urllib.parse import quote, unquote
+
+from headwater.api_proxy.faults import Fault
+from headwater.api_proxy.headers import Headers
+
+#: Size in bytes of the pieces in which bodies pass.
+SLICE = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What the client asked; the body is still in `stream`."""
+
+    method: str
+    #: Path and query exactly as sent.
+    target: str
+    #: The path decoded, as a WSGI application behind would see it.
+    path: str
+    headers: Headers
+    scheme: str
+    host: str
+    peer: str
+    version: str
+    #: Bytes of the body; None when it is chunked.
+    length: int | None
+    stream: BinaryIO
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body follows."""
+        return self.length is None or self.length > 0
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header, or None."""
+        lowered = name.lower()
+        return next((value for key, value in self.headers if key.lower() == lowered), None)
+
+    def body_slices(self) -> Iterator[bytes]:
+        """The body piece by piece; raises Fault 400 when it ends before its announced length."""
+        if self.length is None:
+            while piece := self.stream.read(SLICE):
+                yield piece
+            return
+        left = self.length
+        while left:
+            piece = self.stream.read(min(SLICE, left))
+            if not piece:
+                raise Fault(400, f"The body ended {left} bytes before its announced length.")
+            left -= len(piece)
+            yield piece
+
+    def read_body(self, limit: int) -> bytes:
+        """The whole body; raises Fault 413 when it is larger than `limit` bytes."""
+        too_large = Fault(
+            413, f"A call that is replayed on subclouds may carry at most {limit} bytes."
+        )
+        if self.length is not None and self.length > limit:
+            raise too_large
+        pieces, size = [], 0
+        for piece in self.body_slices():
+            size += len(piece)
+            if size > limit:
+                raise too_large
+            pieces.append(piece)
+        return b"".join(pieces)
+
+
+def from_environ(environ: Mapping[str, Any]) -> Exchange:
+    """The exchange behind a WSGI environ; raises Fault 400 for a framing that can be misread.
+
+    Two parties that read the same bytes as different requests are how requests are smuggled past
+    a gateway; what is not plain is refused.
+    """
+    headers = _headers(environ)
+    target = _target(environ)
+    return Exchange(
+        method=environ["REQUEST_METHOD"],
+        target=target,
+        path=unquote(target.partition("?")[0]),
+        headers=headers,
+        scheme=environ.get("wsgi.url_scheme", "http"),
+        host=environ.get("HTTP_HOST") or environ["SERVER_NAME"],
+        peer=environ.get("REMOTE_ADDR", ""),
+        version=environ.get("SERVER_PROTOCOL", "HTTP/1.1").removeprefix("HTTP/"),
+        length=_length(headers),
+        stream=environ["wsgi.input"],
+    )
+
+
+def _target(environ: Mapping[str, Any]) -> str:
+    """Path and query as sent, from whichever key the server keeps them in."""
+    query = environ.get("QUERY_STRING", "")
+    suffix = f"?{query}" if query else ""
+    if "RAW_PATH_INFO" in environ:  # eventlet: without the query
+        raw = str(environ["RAW_PATH_INFO"]) + suffix
+    elif "RAW_URI" in environ:  # gunicorn
+        raw = str(environ["RAW_URI"])
+    elif "REQUEST_URI" in environ:  # uWSGI, waitress, mod_wsgi
+        raw = str(environ["REQUEST_URI"])
+    else:
+        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        raw = quote(path.encode("latin-1"), safe="/:@!$&'()*+,;=~-._") + suffix
+    if not raw.startswith("/"):
+        # The absolute form; its authority is what Host says.
+        _, separator, rest = raw.partition("://")
+        if not separator:
+            raise Fault(400, "The request target is neither a path nor a URL.")
+        raw = "/" + rest.partition("/")[2]
+    if any(not 0x21 <= ord(character) <= 0x7E for character in raw):
+        raise Fault(400, "The request target has characters that must be percent-encoded.")
+    return raw.partition("#")[0]
+
+
+def _headers(environ: Mapping[str, Any]) -> Headers:
+    if "headers_raw" in environ:  # eventlet: order and duplicates kept
+        return [(str(name), str(value)) for name, value in environ["headers_raw"]]
+    headers = [
+        (key[5:].replace("_", "-").title(), str(value))
+        for key, value in environ.items()
+        if key.startswith("HTTP_") and isinstance(value, str)
+    ]
+    for key, name in (("CONTENT_TYPE", "Content-Type"), ("CONTENT_LENGTH", "Content-Length")):
+        if environ.get(key):
+            headers.append((name, str(environ[key])))
+    return headers
+
+
+def _length(headers: Headers) -> int | None:
+    lengths: set[str] = set()
+    codings: list[str] = []
+    for name, value in headers:
+        lowered = name.lower()
+        if not lowered or lowered != lowered.strip():
+            raise Fault(400, "A header name has white space around it.")
+        if lowered == "content-length":
+            lengths.update(part.strip() for part in value.split(","))
+        elif lowered == "transfer-encoding":
+            codings.append(value.strip().lower())
+    if codings:
+        if codings != ["chunked"]:
+            raise Fault(400, "The only supported Transfer-Encoding is 'chunked'.")
+        if lengths:
+            raise Fault(400, "Content-Length and Transfer-Encoding exclude each other.")
+        return None
+    if not lengths:
+        return 0
+    length = lengths.pop()
+    if lengths or not (length.isascii() and length.isdigit()):
+        raise Fault(400, "Content-Length is not one number.")
+    return int(length)

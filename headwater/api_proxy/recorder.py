@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes changes down: the intent before forwarding, the job and its requests after."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from headwater.api_proxy.interpreter import Change, master_id
+from headwater.api_proxy.router import Recorded
+from headwater.common.context import Caller
+from headwater.common.errors import DatabaseUnavailable
+from headwater.common.secrets import KeyRing
+from headwater.common.states import Operation
+from headwater.db import jobs, resources
+from headwater.db.connection import Database
+from headwater.db.records import Job, NewIntent
+from headwater.engine.notifier import Notifier
+from headwater.engine.submission import enqueue_work
+from headwater.engine.task import ResourceInfo
+
+LOG = logging.getLogger(__name__)
+
+
+class Recorder:
+    """The gateway's side of the database, for one endpoint type."""
+
+    def __init__(
+        self, database: Database, key_ring: KeyRing, notifier: Notifier, endpoint_type: str
+    ):
+        self._database, self._key_ring, self._notifier = database, key_ring, notifier
+        self._endpoint_type = endpoint_type
+
+    def known_key(self, meaning: Recorded) -> Mapping[str, Any] | None:
+        """The natural key that the resource has now, if headwater has met it before."""
+        known = master_id(meaning)
+        if known is None or not meaning.resource.match:
+            return None
+        return resources.natural_key(
+            self._database, self._endpoint_type, meaning.resource.name, known
+        )
+
+    def open(self, meaning: Recorded, info: ResourceInfo, caller: Caller) -> Job:
+        """Write the intent. Raises DatabaseUnavailable; then nothing may be forwarded."""
+        return jobs.open_intent(
+            self._database,
+            NewIntent(
+                endpoint_type=self._endpoint_type,
+                resource_type=meaning.resource.name,
+                operation=meaning.call.operation,
+                master_id=master_id(meaning),
+                resource_info=self._key_ring.encrypt(info.to_json()),
+                caller=caller,
+            ),
+        )
+
+    def drop(self, job: Job) -> None:
+        """Forget an intent whose change did not happen. Never raises: an open one is settled."""
+        try:
+            jobs.drop_intent(self._database, job.id)
+        except DatabaseUnavailable:
+            LOG.exception("Job %s stays open although its change was refused", job.uuid)
+
+    def close(self, job: Job, change: Change, request_id: str | None) -> None:
+        """Queue a change that the central cloud accepted, and wake the engine.
+
+        Never raises: the client's answer is the central cloud's. A job that cannot be closed now
+        stays open, which is how it is found again.
+        """
+        if change.operation is not Operation.DELETE and change.natural_key is None:
+            change = replace(change, natural_key=change.info.key_before)
+        try:
+            number = enqueue_work(
+                self._database,
+                self._key_ring,
+                job,
+                operation=change.operation,
+                master_id=change.master_id,
+                natural_key=change.natural_key,
+                info=change.info,
+                request_id=request_id,
+            )
+        except Exception:  # the client's answer must not depend on anything that is ours
+            LOG.exception("Job %s stays open although the central cloud accepted it", job.uuid)
+            return
+        LOG.info(
+            "Job %s: %s %s %s for %d subclouds",
+            job.uuid,
+            change.operation,
+            job.resource_type,
+            change.master_id,
+            number,
+        )
+        if number:
+            self._notifier.notify(self._endpoint_type)

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds the objects of a process from its configuration; shared by all console scripts."""
+
+from pathlib import Path
+
+from oslo_config import cfg
+
+from headwater.common import conf as configuration
+from headwater.common.conf import endpoints as endpoint_options
+from headwater.common.endpoints.model import EndpointType
+from headwater.common.endpoints.registry import Registry, load_registry
+from headwater.common.errors import ConfigurationError, HeadwaterError
+from headwater.common.secrets import KeyRing
+from headwater.common.sessions import ServiceClient, configured_session
+from headwater.db import lanes, schema
+from headwater.db.connection import Database, connect
+from headwater.engine.execution import LaneRunner
+from headwater.engine.retry import Policy
+from headwater.engine.worker import Worker, WorkerSettings
+from headwater.orchestrator.subclouds import AccessSettings, SubcloudAccess
+from headwater.orchestrator.sync.central import CentralReader
+from headwater.orchestrator.sync.replay import SyncHandler
+
+
+def registry(conf: cfg.ConfigOpts) -> Registry:
+    """The enabled endpoint types; registers the options of each."""
+    known = load_registry(conf.endpoints.directory)
+    for endpoint_type in known:
+        endpoint_options.register_type(conf, endpoint_type.name, endpoint_type.default_port)
+    names = frozenset(name for name in known.names if conf[f"endpoint_type:{name}"].enabled)
+    if not names:
+        raise ConfigurationError("[endpoint_type:...] enabled: no endpoint type is enabled.")
+    return known.only(names)
+
+
+def database(conf: cfg.ConfigOpts, *, embedded: bool = False) -> Database:
+    """The database, checked to be writable and of this version's schema.
+
+    In the embedded mode the schema is brought up to date first. Raises ConfigurationError.
+    """
+    opened = open_database(conf)
+    opened.check_writable()
+    if embedded:
+        schema.sync(opened)
+    schema.check(opened)
+    return opened
+
+
+def open_database(conf: cfg.ConfigOpts) -> Database:
+    """The database as configured, whatever its schema."""
+    if conf.database.connection.startswith("sqlite:///" + conf.state_path):
+        configuration.state_path(conf)
+    return connect(
+        conf.database.connection.replace("sqlite:///~", f"sqlite:///{Path.home()}"),
+        pool_size=conf.database.max_pool_size or 5,
+        max_overflow=conf.database.max_overflow or 0,
+        pool_timeout=conf.database.pool_timeout or 30,
+    )
+
+
+def key_directory(conf: cfg.ConfigOpts) -> Path:
+    """The directory of encryption keys."""
+    return Path(conf.secrets.key_directory).expanduser()
+
+
+def key_ring(conf: cfg.ConfigOpts, *, embedded: bool = False) -> KeyRing:
+    """The encryption keys; in the embedded mode a first one is made."""
+    directory = key_directory(conf)
+    return KeyRing.ensure(directory) if embedded else KeyRing(directory)
+
+
+def central_client(conf: cfg.ConfigOpts, endpoint_type: EndpointType) -> ServiceClient:
+    """A client of the central cloud's service; raises ConfigurationError without [central] auth."""
+    return ServiceClient(
+        configured_session(conf, "central"),
+        service_type=endpoint_type.service_type,
+        interface=conf.central.interface,
+        region_name=conf.central.region_name,
+    )
+
+
+def upstream(conf: cfg.ConfigOpts, endpoint_type: EndpointType) -> str:
+    """The address of the central cloud's service: as configured, or as its catalog says."""
+    group = f"endpoint_type:{endpoint_type.name}"
+    if conf[group].upstream:
+        return str(conf[group].upstream).rstrip("/")
+    try:
+        return central_client(conf, endpoint_type).root()
+    except HeadwaterError as error:
+        raise ConfigurationError(
+            f"[{group}] upstream: is not set, and the catalog of the central cloud does not give "
+            f"it: {error}"
+        ) from error
+
+
+def worker(conf: cfg.ConfigOpts, known: Registry, opened: Database, keys: KeyRing) -> Worker:
+    """An engine worker that replays changes; lanes for new endpoint types are made."""
+    lanes.ensure(opened, known.names)
+
+    def central(endpoint_type: EndpointType) -> CentralReader:
+        clients: list[ServiceClient] = []
+
+        def client() -> ServiceClient:
+            if not clients:
+                clients.append(central_client(conf, endpoint_type))
+            return clients[0]
+
+        return CentralReader(client)
+
+    access = SubcloudAccess(
+        keys,
+        AccessSettings(
+            interface=conf.subclouds.interface,
+            timeout=conf.subclouds.timeout,
+            cafile=conf.subclouds.cafile,
+        ),
+    )
+    settings = conf.engine
+    runner = LaneRunner(
+        opened,
+        keys,
+        SyncHandler(opened, known, access, central),
+        policy=Policy(
+            max_tries=settings.max_tries,
+            retry_delay=settings.retry_delay,
+            max_retry_delay=settings.max_retry_delay,
+        ),
+        batch=settings.batch,
+        lease=settings.lease,
+    )
+    return Worker(
+        opened,
+        runner,
+        WorkerSettings(
+            endpoint_types=known.names,
+            threads=settings.green_threads,
+            lease=settings.lease,
+            poll_interval=settings.poll_interval,
+        ),
+    )

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""headwater-manage job ..."""
+
+import argparse
+import json
+import time
+from collections.abc import Iterable
+
+from cliff.command import Command
+from cliff.lister import Lister
+from cliff.show import ShowOne
+
+from headwater.cmd.manage.columns import Columns, record_columns
+from headwater.common.clock import isoformat
+from headwater.common.errors import DeadlineExceeded, InvalidInput
+from headwater.common.states import PENDING, IntentState, RequestState
+from headwater.db import jobs, lanes, requests
+from headwater.db.connection import Database
+from headwater.db.records import JobSummary
+
+#: Seconds between two looks while waiting: one indexed statement each.
+_LOOK = 0.1
+
+
+class ListJobs(Lister):  # type: ignore[misc]
+    """List jobs, newest first."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Page and filter."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("--limit", type=int, default=50, help="Most rows (default 50).")
+        parser.add_argument("--marker", metavar="ID", help="List those older than this job.")
+        parser.add_argument(
+            "--state",
+            choices=[state.value for state in IntentState],
+            help="'open' lists changes whose fate in the central cloud is not known.",
+        )
+        return parser
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[tuple[str, ...], Iterable[tuple[object, ...]]]:
+        """One row per job."""
+        if parsed_args.limit < 1:
+            raise InvalidInput("--limit: must be at least 1.")
+        state = IntentState(parsed_args.state) if parsed_args.state else None
+        page = jobs.list_page(
+            self.app.database,
+            limit=parsed_args.limit,
+            marker=parsed_args.marker,
+            intent_state=state,
+        )
+        rows = [
+            (
+                summary.job.uuid,
+                isoformat(summary.job.created_at),
+                summary.job.resource_type,
+                summary.job.operation.value,
+                _name(summary),
+                summary.job.user_name,
+                summary.job.intent_state.value,
+                *_counts(summary).values(),
+            )
+            for summary in page
+        ]
+        header = (
+            "ID",
+            "Created at",
+            "Resource",
+            "Operation",
+            "Name",
+            "User",
+            "State",
+            "Completed",
+            "Pending",
+            "Failed",
+        )
+        return header, rows
+
+
+class _OneJob(Command):  # type: ignore[misc]
+    """A command on one job."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Take the id."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument(
+            "id", metavar="ID", help="Id of the job, as in the answer's header X-Headwater-Job."
+        )
+        return parser
+
+
+class Show(_OneJob, ShowOne):  # type: ignore[misc]
+    """Show a job: what changed, who asked, how far it has come."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Columns:
+        """One field per property."""
+        return record_columns(_view(jobs.get(self.app.database, parsed_args.id)))
+
+
+class ListRequests(_OneJob, Lister):  # type: ignore[misc]
+    """List a job's requests, one per subcloud."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Page."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("--limit", type=int, default=1000, help="Most rows (default 1000).")
+        parser.add_argument("--marker", default="", help="List those behind this subcloud.")
+        return parser
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[tuple[str, ...], Iterable[tuple[object, ...]]]:
+        """One row per subcloud; the time runs from the central cloud's answer to the replay."""
+        job = jobs.get(self.app.database, parsed_args.id).job
+        rows = []
+        for request in requests.of_job(
+            self.app.database, job.id, limit=parsed_args.limit, after=parsed_args.marker
+        ):
+            elapsed = None
+            if job.accepted_at is not None and request.finished_at is not None:
+                elapsed = round((request.finished_at - job.accepted_at).total_seconds() * 1000)
+            rows.append(
+                (
+                    request.region_name,
+                    request.state.value,
+                    request.try_count,
+                    elapsed,
+                    request.error,
+                )
+            )
+        return ("Subcloud", "State", "Tries", "Milliseconds", "Note"), rows
+
+
+class Wait(_OneJob, ShowOne):  # type: ignore[misc]
+    """Wait until every request of a job has run, then show it. Fails when one failed."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Bound the wait."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "--timeout",
+            type=float,
+            default=60.0,
+            metavar="SECONDS",
+            help="Longest wait (default 60).",
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Columns:
+        """Look until nothing is pending."""
+        summary = wait(self.app.database, parsed_args.id, parsed_args.timeout)
+        if _counts(summary)["failed"]:
+            raise InvalidInput(
+                f"{_counts(summary)['failed']} requests failed; "
+                f"'job requests {parsed_args.id}' says why, 'job retry' tries again."
+            )
+        return record_columns(_view(summary))
+
+
+class Retry(_OneJob):
+    """Try the failed requests of a job again."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Queue them and let their lanes run."""
+        job = jobs.get(self.app.database, parsed_args.id).job
+        number = requests.retry(self.app.database, job.id)
+        lanes.request(self.app.database, [job.endpoint_type], at_once=True)
+        self.app.stdout.write(f"{number} requests are queued again.\n")
+
+
+def wait(database: Database, job_uuid: str, timeout: float) -> JobSummary:
+    """The job once nothing of it is pending; raises DeadlineExceeded after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while True:
+        summary = jobs.get(database, job_uuid)
+        counts = _counts(summary)
+        if summary.job.intent_state is IntentState.ACCEPTED and not counts["pending"]:
+            return summary
+        if time.monotonic() >= deadline:
+            raise DeadlineExceeded(
+                f"After {timeout:g} s, {counts['pending']} requests of job {job_uuid} are pending."
+            )
+        time.sleep(_LOOK)
+
+
+def _counts(summary: JobSummary) -> dict[str, int]:
+    return {
+        "completed": summary.counts.get(RequestState.COMPLETED, 0),
+        "pending": sum(summary.counts.get(state, 0) for state in PENDING),
+        "failed": summary.counts.get(RequestState.FAILED, 0),
+    }
+
+
+def _name(summary: JobSummary) -> str | None:
+    key = summary.natural_key
+    if key is not None and "name" in key:
+        return str(key["name"])
+    return summary.job.master_id
+
+
+def _view(summary: JobSummary) -> dict[str, object]:
+    job = summary.job
+    key = summary.natural_key
+    return {
+        "id": job.uuid,
+        "endpoint_type": job.endpoint_type,
+        "resource_type": job.resource_type,
+        "operation": job.operation.value,
+        "resource_id": job.master_id,
+        "natural_key": None if key is None else json.dumps(key),
+        "state": job.intent_state.value,
+        **_counts(summary),
+        "user_id": job.user_id,
+        "user_name": job.user_name,
+        "project_id": job.project_id,
+        "request_id": job.request_id,
+        "created_at": isoformat(job.created_at),
+        "accepted_at": isoformat(job.accepted_at),
+        "finished_at": isoformat(job.finished_at),
+    }

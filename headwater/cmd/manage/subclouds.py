@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""headwater-manage subcloud ..."""
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cliff.command import Command
+from cliff.lister import Lister
+from cliff.show import ShowOne
+
+from headwater.cmd.manage import passwords
+from headwater.cmd.manage.columns import Columns, record_columns
+from headwater.common.clock import isoformat
+from headwater.common.errors import InvalidInput
+from headwater.common.states import Management
+from headwater.db import lanes, subclouds
+from headwater.db.records import Lane, NewSubcloud, Subcloud
+
+_ACCESS = {
+    "auth_url": "Address of the subcloud's Keystone, such as https://cloud.example:5000/v3.",
+    "username": "User with the role admin in the subcloud.",
+    "user_domain_name": "Domain of that user.",
+    "project_name": "Project to log in to.",
+    "project_domain_name": "Domain of that project.",
+    "description": "Free text.",
+}
+
+
+class _Named(Command):  # type: ignore[misc]
+    """A command on one subcloud."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Take the region name."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("name", metavar="NAME", help="Region name of the subcloud.")
+        return parser
+
+
+def _add_access(parser: argparse.ArgumentParser, required: Iterable[str]) -> None:
+    for name, text in _ACCESS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", required=name in required, help=text)
+    parser.add_argument(
+        "--password-file",
+        type=Path,
+        metavar="PATH",
+        help=f"File with the password in its first line. Otherwise {passwords.VARIABLE} or a "
+        "prompt.",
+    )
+
+
+def _check(name: str, auth_url: str | None) -> None:
+    if not name or len(name) > 255 or "/" in name or name != name.strip():
+        raise InvalidInput(f"{name!r} cannot be a region name.")
+    if auth_url is not None:
+        parts = urlsplit(auth_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InvalidInput(f"--auth-url {auth_url}: is not an http or https URL.")
+        if parts.username or parts.password:
+            raise InvalidInput("--auth-url: must not contain credentials.")
+
+
+class Add(_Named, ShowOne):  # type: ignore[misc]
+    """Add a subcloud. It is unmanaged: nothing is replayed there until 'subcloud manage'."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the access data."""
+        parser = super().get_parser(prog_name)
+        _add_access(parser, required=("auth_url",))
+        parser.set_defaults(
+            username="admin",
+            user_domain_name="Default",
+            project_name="admin",
+            project_domain_name="Default",
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Columns:
+        """Encrypt the password and store."""
+        _check(parsed_args.name, parsed_args.auth_url)
+        password = passwords.read(parsed_args.password_file)
+        access = {name: getattr(parsed_args, name) for name in _ACCESS}
+        added = subclouds.add(
+            self.app.database,
+            NewSubcloud(
+                region_name=parsed_args.name,
+                credentials=self.app.key_ring.encrypt({"password": password}),
+                **access,
+            ),
+            self.app.registry.names,
+        )
+        return record_columns(_view(added))
+
+
+class Set(_Named, ShowOne):  # type: ignore[misc]
+    """Change how a subcloud is reached; a new password is asked for with --password."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the access data, all optional."""
+        parser = super().get_parser(prog_name)
+        _add_access(parser, required=())
+        parser.add_argument(
+            "--password",
+            action="store_true",
+            help=f"Change the password, read from {passwords.VARIABLE} or a prompt.",
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Columns:
+        """Store what was given, and let waiting lanes try at once."""
+        _check(parsed_args.name, parsed_args.auth_url)
+        subclouds.get(self.app.database, parsed_args.name)
+        values = {
+            name: getattr(parsed_args, name)
+            for name in _ACCESS
+            if getattr(parsed_args, name) is not None
+        }
+        if parsed_args.password or parsed_args.password_file is not None:
+            password = passwords.read(parsed_args.password_file)
+            values["credentials"] = self.app.key_ring.encrypt({"password": password})
+        if not values:
+            raise InvalidInput("Nothing to change was given.")
+        changed = subclouds.update(self.app.database, parsed_args.name, values)
+        _start_lanes(self.app)
+        return record_columns(_view(changed))
+
+
+class ListAll(Lister):  # type: ignore[misc]
+    """List all subclouds with the state of their lanes."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Page."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("--limit", type=int, default=1000, help="Most rows (default 1000).")
+        parser.add_argument("--marker", default="", help="List those behind this name.")
+        return parser
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[tuple[str, ...], Iterable[tuple[object, ...]]]:
+        """One row per lane."""
+        opened = self.app.database
+        page = subclouds.list_page(opened, limit=parsed_args.limit, marker=parsed_args.marker)
+        of: dict[int, list[Lane]] = {subcloud.id: [] for subcloud in page}
+        for lane in lanes.of_subclouds(opened, list(of)):
+            of[lane.subcloud_id].append(lane)
+        rows = [
+            (
+                subcloud.region_name,
+                subcloud.management_state.value,
+                subcloud.availability_status.value,
+                lane.endpoint_type,
+                lane.sync_status.value,
+                lane.pending,
+                lane.failed,
+            )
+            for subcloud in page
+            for lane in of[subcloud.id]
+        ]
+        header = (
+            "Name",
+            "Management",
+            "Availability",
+            "Endpoint type",
+            "Sync status",
+            "Pending",
+            "Failed",
+        )
+        return header, rows
+
+
+class Show(_Named, ShowOne):  # type: ignore[misc]
+    """Show a subcloud, without its password, and its lanes."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Columns:
+        """One field per property."""
+        subcloud = subclouds.get(self.app.database, parsed_args.name)
+        view = _view(subcloud)
+        for lane in lanes.of_subclouds(self.app.database, [subcloud.id]):
+            prefix = lane.endpoint_type
+            view[f"{prefix}_sync_request"] = lane.sync_request.value
+            view[f"{prefix}_sync_status"] = lane.sync_status.value
+            view[f"{prefix}_pending"] = lane.pending
+            view[f"{prefix}_failed"] = lane.failed
+            view[f"{prefix}_next_try_at"] = isoformat(lane.next_try_at)
+            view[f"{prefix}_last_error"] = lane.last_error
+        return record_columns(view)
+
+
+class Manage(_Named):
+    """Replay changes on a subcloud from now on."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Set the state, and let its backlog run."""
+        subclouds.get(self.app.database, parsed_args.name)
+        subclouds.set_management(self.app.database, parsed_args.name, Management.MANAGED)
+        _start_lanes(self.app)
+
+
+class Unmanage(_Named):
+    """Replay nothing on a subcloud any more. Its backlog is kept."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Set the state."""
+        subclouds.get(self.app.database, parsed_args.name)
+        subclouds.set_management(self.app.database, parsed_args.name, Management.UNMANAGED)
+
+
+class Delete(_Named):
+    """Forget an unmanaged subcloud with its backlog and password. The cloud is not touched."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Delete."""
+        subclouds.delete(self.app.database, parsed_args.name)
+
+
+def _start_lanes(app: object) -> None:
+    lanes.request(app.database, app.registry.names, at_once=True)  # type: ignore[attr-defined]
+
+
+def _view(subcloud: Subcloud) -> dict[str, object]:
+    return {
+        "name": subcloud.region_name,
+        "description": subcloud.description,
+        "management_state": subcloud.management_state.value,
+        "availability_status": subcloud.availability_status.value,
+        "auth_url": subcloud.auth_url,
+        "username": subcloud.username,
+        "user_domain_name": subcloud.user_domain_name,
+        "project_name": subcloud.project_name,
+        "project_domain_name": subcloud.project_domain_name,
+        "created_at": isoformat(subcloud.created_at),
+        "updated_at": isoformat(subcloud.updated_at),
+    }

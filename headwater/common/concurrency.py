@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Threads that stop, and pools that are bounded.
+
+Everything is written for `threading`. The console scripts monkey-patch first, which turns these
+threads into green threads; under a threaded WSGI server and in tests they are ordinary ones.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+
+LOG = logging.getLogger(__name__)
+
+
+class BoundedPool:
+    """Runs at most `size` jobs at a time, each on a thread of its own.
+
+    `free` is how many more would start at once. `submit` never blocks: it refuses when full, so
+    that the caller claims no more work than can run.
+    """
+
+    def __init__(self, size: int, name: str):
+        self.size = size
+        self._name = name
+        self._running = 0
+        self._changed = threading.Condition()
+
+    @property
+    def free(self) -> int:
+        """Number of jobs that would start at once."""
+        with self._changed:
+            return self.size - self._running
+
+    def submit(self, job: Callable[[], None]) -> bool:
+        """Start `job`; False when the pool is full. An error in a job is logged, never lost."""
+        with self._changed:
+            if self._running >= self.size:
+                return False
+            self._running += 1
+        threading.Thread(target=self._run, args=(job,), name=self._name, daemon=True).start()
+        return True
+
+    def drain(self, timeout: float) -> bool:
+        """Wait until no job runs; False when `timeout` seconds were not enough."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._running == 0, timeout)
+
+    def _run(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except Exception:
+            LOG.exception("A job of the pool %s ended with an error", self._name)
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
+
+
+class StoppableThread:
+    """A thread that calls `step` again and again until it is stopped.
+
+    `step` returns how many seconds may pass until its next turn; `wake` ends that wait. An error in
+    a step is logged and the thread goes on after `error_delay` seconds: a database that is away for
+    a minute must not end a service.
+    """
+
+    def __init__(self, name: str, step: Callable[[], float], error_delay: float = 1.0):
+        self._name, self._step, self._error_delay = name, step, error_delay
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin; the first step runs at once."""
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Let the next step run now."""
+        self._wake.set()
+
+    def stop(self, timeout: float) -> bool:
+        """End after the present step; False when `timeout` seconds were not enough."""
+        self._stopping = True
+        self._wake.set()
+        if self._thread is None:
+            return True
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                delay = self._step()
+            except Exception:
+                LOG.exception("%s: a step failed, the next one follows", self._name)
+                delay = self._error_delay
+            if not self._stopping:
+                self._wake.wait(delay)

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""[engine]: claims, retries and limits of the engine workers."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from oslo_config import cfg
+
+GROUP = cfg.OptGroup("engine", title="Engine workers")
+
+OPTS = [
+    cfg.IntOpt(
+        "green_threads",
+        default=100,
+        min=1,
+        help="Lanes that one engine worker runs at a time.",
+    ),
+    cfg.FloatOpt(
+        "poll_interval",
+        default=5.0,
+        min=0.05,
+        max=60.0,
+        help="Seconds between two looks into the database for work that no message announced.",
+    ),
+    cfg.FloatOpt(
+        "lease",
+        default=15.0,
+        min=0.5,
+        help="Seconds after which the lanes of a worker that stopped renewing its lease run "
+        "elsewhere.",
+    ),
+    cfg.IntOpt(
+        "batch",
+        default=50,
+        min=1,
+        help="Requests of a lane that a worker reads at a time.",
+    ),
+    cfg.IntOpt(
+        "max_tries",
+        default=5,
+        min=1,
+        help="How often a request that a subcloud answers with an error is tried before it is "
+        "failed and the lane goes on. An unreachable subcloud does not use tries up.",
+    ),
+    cfg.FloatOpt(
+        "retry_delay",
+        default=1.0,
+        min=0.01,
+        help="Seconds before the second try; doubled for each further one, with jitter.",
+    ),
+    cfg.FloatOpt(
+        "max_retry_delay",
+        default=30.0,
+        min=0.01,
+        help="Longest wait in seconds between two tries, also for an unreachable subcloud.",
+    ),
+]
+
+
+def register(conf: cfg.ConfigOpts) -> None:
+    """Register [engine]."""
+    conf.register_group(GROUP)
+    conf.register_opts(OPTS, group=GROUP)
+
+
+def list_opts() -> Iterable[tuple[str | None, Sequence[Any]]]:
+    """Options by group."""
+    return [(GROUP.name, OPTS)]

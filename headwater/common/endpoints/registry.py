@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All endpoint types of an installation, by name."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from headwater.common.endpoints import loader
+from headwater.common.endpoints.model import EndpointType, ResourceType
+from headwater.common.errors import ConfigurationError, NotFound
+
+
+class Registry:
+    """Immutable after construction; iterates over its endpoint types."""
+
+    def __init__(self, endpoint_types: Mapping[str, EndpointType]):
+        self._types = dict(endpoint_types)
+
+    def __iter__(self) -> Iterator[EndpointType]:
+        return iter(self._types.values())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all endpoint types."""
+        return tuple(self._types)
+
+    def resource(self, endpoint_type: str, name: str) -> ResourceType:
+        """One noun; raises NotFound when no loaded endpoint file describes it."""
+        try:
+            return self._types[endpoint_type].resources[name]
+        except KeyError:
+            raise NotFound(
+                f"No endpoint file describes {endpoint_type} {name}; was one removed?"
+            ) from None
+
+    def only(self, names: frozenset[str]) -> "Registry":
+        """The registry cut down to some endpoint types."""
+        return Registry({name: value for name, value in self._types.items() if name in names})
+
+
+def load_registry(directory: str | None) -> Registry:
+    """The built-in endpoint types and those of the operator's directory, which win.
+
+    Raises ConfigurationError for a directory that does not exist and EndpointFileError for a file
+    that is wrong.
+    """
+    files = list(loader.builtin_files())
+    if directory is not None:
+        own = Path(directory)
+        if not own.is_dir():
+            raise ConfigurationError(f"[endpoints] directory = {directory}: is not a directory.")
+        files += sorted(own.glob("*.yaml"))
+    types = {}
+    for file in files:
+        endpoint_type = loader.load_file(file)
+        types[endpoint_type.name] = endpoint_type
+    return Registry(types)

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keeps secrets out of texts that are logged, stored or shown."""
+
+from collections.abc import Iterable
+
+_MASK = "***"
+#: A shorter secret would mask harmless parts of a text and so give itself away.
+_SHORTEST = 3
+
+
+def scrub(text: str, secrets: Iterable[object]) -> str:
+    """`text` with every occurrence of a secret value masked; values that are no strings too."""
+    values = {str(secret) for secret in secrets if secret is not None}
+    for value in sorted(values, key=len, reverse=True):
+        if len(value) >= _SHORTEST:
+            text = text.replace(value, _MASK)
+    return text
+
+
+def shorten(text: str, limit: int = 300) -> str:
+    """`text` on one line of at most `limit` characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Engines and transactions.
+
+One function of this package is one transaction; what comes out are frozen records. On SQLite a
+write transaction begins with BEGIN IMMEDIATE behind one lock per process: a green thread that waits
+for the file lock inside C code would stop all others, and an upgrade from read to write would fail.
+"""
+
+import functools
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import sqlalchemy as sa
+from oslo_db import exception as db_exception
+from oslo_db.sqlalchemy import exc_filters
+from sqlalchemy import event
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+
+from headwater.common.errors import ConfigurationError, DatabaseUnavailable
+
+LOG = logging.getLogger(__name__)
+
+#: How often a transaction is run again after a deadlock or a lock that was not granted in time.
+_ATTEMPTS = 5
+
+_WRITE = "headwater_write"
+
+
+class Database:
+    """A connection pool and its two kinds of transaction. Make it after a fork, never before."""
+
+    def __init__(self, engine: Engine):
+        self.engine = engine
+        self.dialect = engine.dialect.name
+        self._write_lock = threading.Lock() if self.dialect == "sqlite" else nullcontext()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads. Raises DatabaseUnavailable."""
+        with _translated(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that commits at the end of the block and rolls back on any error.
+
+        Nothing in the block may wait for anything but the database. Raises DatabaseUnavailable;
+        deadlocks are left to `retried`.
+        """
+        with (
+            _translated(),
+            self._write_lock,
+            self.engine.connect() as connection,
+            connection.execution_options(**{_WRITE: True}).begin(),
+        ):
+            yield connection
+
+    def check_writable(self) -> None:
+        """Raise ConfigurationError, in one line that names the database, when it is not usable."""
+        try:
+            with self.write() as connection:
+                connection.execute(sa.text("SELECT 1"))
+                if self.dialect == "sqlite":
+                    # Takes the write lock and, on a read-only file, fails as a real write would.
+                    connection.execute(sa.text("CREATE TABLE headwater_writable (x INTEGER)"))
+                    connection.execute(sa.text("DROP TABLE headwater_writable"))
+        except (DatabaseUnavailable, db_exception.DBError) as error:
+            cause = error.__cause__ or error
+            reason = str(getattr(cause, "inner_exception", None) or cause)
+            reason = " ".join(reason.split("[SQL")[0].split())
+            raise ConfigurationError(
+                f"[database] connection = {describe(self.engine.url)}: cannot be used: {reason}"
+            ) from error
+
+    def dispose(self) -> None:
+        """Close all pooled connections."""
+        self.engine.dispose()
+
+
+def describe(url: URL) -> str:
+    """A database URL for messages: the file of SQLite, the password masked elsewhere."""
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    return url.render_as_string(hide_password=True)
+
+
+def connect(
+    url: str, *, pool_size: int = 5, max_overflow: int = 50, pool_timeout: float = 30
+) -> Database:
+    """The database behind an SQLAlchemy URL; nothing is opened yet.
+
+    Raises ConfigurationError for a URL or driver that cannot work under eventlet.
+    """
+    try:
+        parsed = make_url(url)
+    except sa.exc.ArgumentError as error:
+        raise ConfigurationError(f"[database] connection: {error}") from error
+    parsed = _with_driver(parsed)
+    options: dict[str, Any] = {
+        "pool_size": pool_size,
+        "max_overflow": max_overflow,
+        "pool_timeout": pool_timeout,
+        "pool_recycle": 3600,
+        "pool_pre_ping": parsed.get_backend_name() != "sqlite",
+        # Parameters hold secrets; errors are logged.
+        "hide_parameters": True,
+    }
+    if parsed.get_backend_name() == "mysql":
+        # REPEATABLE READ stalls and deadlocks under SKIP LOCKED claims (measured).
+        options["isolation_level"] = "READ COMMITTED"
+    engine = sa.create_engine(parsed, **options)
+    if engine.dialect.name == "sqlite":
+        _prepare_sqlite(engine)
+    exc_filters.register_engine(engine)
+    return Database(engine)
+
+
+def _with_driver(url: URL) -> URL:
+    drivers = {"postgresql": "psycopg2", "mysql": "pymysql", "mariadb": "pymysql", "sqlite": ""}
+    backend, _, driver = url.drivername.partition("+")
+    if backend not in drivers or (driver and driver not in ("pysqlite", drivers[backend])):
+        raise ConfigurationError(
+            f"[database] connection: {url.drivername} is not supported; use sqlite, "
+            "postgresql+psycopg2 or mysql+pymysql (other drivers block all green threads)."
+        )
+    if backend == "sqlite":
+        return url
+    backend = "mysql" if backend == "mariadb" else backend
+    url = url.set(drivername=f"{backend}+{drivers[backend if backend != 'mariadb' else 'mysql']}")
+    if backend == "mysql":
+        url = url.update_query_dict({"charset": "utf8mb4"})
+    return url
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, record: object) -> None:
+        # The driver must not begin transactions by itself: `begin` below does.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA busy_timeout = 5000")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = NORMAL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        write = connection.get_execution_options().get(_WRITE, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (
+        db_exception.DBConnectionError,
+        db_exception.DBNotSupportedError,
+        sa.exc.TimeoutError,
+    ) as error:
+        raise DatabaseUnavailable("The database cannot be reached.") from error
+    except db_exception.DBDeadlock:
+        raise
+    except db_exception.DBError as error:
+        if isinstance(error.inner_exception, sa.exc.OperationalError):
+            raise DatabaseUnavailable("The database cannot be used.") from error
+        raise
+
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def retried(
+    function: Callable[Concatenate[Database, _P], _R],
+) -> Callable[Concatenate[Database, _P], _R]:
+    """Run a transaction again when the database chose it as the victim of a deadlock.
+
+    Raises DatabaseUnavailable after several attempts. The function must be one transaction.
+    """
+
+    @functools.wraps(function)
+    def wrapper(database: Database, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return function(database, *args, **kwargs)
+            except db_exception.DBDeadlock as error:
+                if attempt == _ATTEMPTS:
+                    raise DatabaseUnavailable(
+                        f"The database did not grant a lock in {_ATTEMPTS} attempts."
+                    ) from error
+                LOG.info("%s: deadlock, attempt %d", function.__name__, attempt)
+                time.sleep(random.uniform(0.01, 0.05) * attempt)  # noqa: S311 - jitter
+        raise AssertionError("unreachable")
+
+    return wrapper
+
+
+def upsert(
+    database: Database, table: sa.Table, keys: tuple[str, ...], updates: tuple[str, ...]
+) -> sa.sql.dml.Insert:
+    """INSERT that updates the columns `updates` where a row with the same `keys` exists."""
+    if database.dialect in ("mysql", "mariadb"):
+        statement = mysql.insert(table)
+        # Without anything to update the key is set to itself, which changes nothing.
+        return statement.on_duplicate_key_update(
+            {name: statement.inserted[name] for name in updates or keys[:1]}
+        )
+    module: Any = postgresql if database.dialect == "postgresql" else sqlite
+    insert = module.insert(table)
+    if updates:
+        changed = {name: insert.excluded[name] for name in updates}
+        insert = insert.on_conflict_do_update(index_elements=list(keys), set_=changed)
+    else:
+        insert = insert.on_conflict_do_nothing(index_elements=list(keys))
+    done: sa.sql.dml.Insert = insert
+    return done

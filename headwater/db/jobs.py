@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Orch jobs: intents, their acceptance, and what is shown of them."""
+
+import json
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from headwater.common import clock
+from headwater.common.errors import NotFound
+from headwater.common.states import IntentState, Management, Operation, RequestState
+from headwater.db import resources
+from headwater.db.connection import Database, retried
+from headwater.db.models import orch_job, orch_request, resource, subcloud, subcloud_sync
+from headwater.db.records import AcceptedChange, Job, JobSummary, NewIntent
+
+_JOB = (
+    orch_job.c.id,
+    orch_job.c.uuid,
+    orch_job.c.endpoint_type,
+    orch_job.c.resource_type,
+    orch_job.c.operation_type,
+    orch_job.c.source_resource_id,
+    orch_job.c.intent_state,
+    orch_job.c.user_id,
+    orch_job.c.user_name,
+    orch_job.c.project_id,
+    orch_job.c.request_id,
+    orch_job.c.created_at,
+    orch_job.c.accepted_at,
+    orch_job.c.finished_at,
+)
+
+
+@retried
+def open_intent(database: Database, intent: NewIntent) -> Job:
+    """Write down what is about to be forwarded, and return the open job."""
+    values = {
+        "uuid": str(uuid.uuid4()),
+        "endpoint_type": intent.endpoint_type,
+        "resource_type": intent.resource_type,
+        "operation_type": intent.operation,
+        "source_resource_id": intent.master_id,
+        "intent_state": IntentState.OPEN,
+        "overlapped": False,
+        "resource_info": intent.resource_info,
+        "user_id": intent.caller.user_id,
+        "user_name": intent.caller.user_name,
+        "project_id": intent.caller.project_id,
+        "request_id": intent.caller.request_id,
+        "created_at": clock.now(),
+    }
+    with database.write() as connection:
+        result = connection.execute(orch_job.insert().values(values))
+        key = result.inserted_primary_key
+    if key is None:
+        raise AssertionError("INSERT of one row returns its key")
+    return Job(
+        id=key[0],
+        uuid=str(values["uuid"]),
+        endpoint_type=intent.endpoint_type,
+        resource_type=intent.resource_type,
+        operation=intent.operation,
+        master_id=intent.master_id,
+        intent_state=IntentState.OPEN,
+        user_id=intent.caller.user_id,
+        user_name=intent.caller.user_name,
+        project_id=intent.caller.project_id,
+        request_id=intent.caller.request_id,
+        created_at=clock.now(),
+        accepted_at=None,
+        finished_at=None,
+    )
+
+
+@retried
+def drop_intent(database: Database, job_id: int) -> None:
+    """Forget an open job whose change certainly did not happen. The second time does nothing."""
+    with database.write() as connection:
+        connection.execute(
+            orch_job.delete().where(
+                orch_job.c.id == job_id, orch_job.c.intent_state == IntentState.OPEN
+            )
+        )
+
+
+@retried
+def accept(database: Database, job: Job, change: AcceptedChange) -> int:
+    """Turn an open job into one request per managed subcloud; returns how many.
+
+    One transaction with a fixed number of statements, whatever the number of subclouds. When
+    another change of the same resource was under way at the same time, the order in which the
+    central cloud did the two is unknown: the one that is accepted last becomes an `align`, which
+    replays the central cloud's final state. Raises NotFound when the job is not open any more.
+    """
+    now = clock.now()
+    same_resource = sa.and_(
+        orch_job.c.endpoint_type == job.endpoint_type,
+        orch_job.c.resource_type == job.resource_type,
+        orch_job.c.source_resource_id == change.master_id,
+    )
+    with database.write() as connection:
+        # Locked in the order of ids, so that two of them never wait for each other.
+        open_jobs = connection.execute(
+            sa.select(orch_job.c.id, orch_job.c.overlapped)
+            .where(
+                sa.or_(orch_job.c.id == job.id, same_resource),
+                orch_job.c.intent_state == IntentState.OPEN,
+            )
+            .order_by(orch_job.c.id)
+            .with_for_update()
+        ).all()
+        overlapped = {row.id: row.overlapped for row in open_jobs}
+        if job.id not in overlapped:
+            raise NotFound(f"Job {job.uuid} is not open.")
+        others = [job_id for job_id in overlapped if job_id != job.id]
+        if others:
+            connection.execute(
+                orch_job.update().where(orch_job.c.id.in_(others)).values(overlapped=True)
+            )
+        align = overlapped[job.id]
+        if change.operation is Operation.CREATE and not align:
+            # Somebody found the resource in a list and changed it before its create was recorded.
+            align = connection.execute(
+                sa.select(
+                    sa.exists().where(
+                        same_resource, orch_job.c.intent_state == IntentState.ACCEPTED
+                    )
+                )
+            ).scalar_one()
+            # A link has no id of its own: it is created and deleted many times.
+            align = align and change.natural_key is not None
+        resources.store(
+            database,
+            connection,
+            job.endpoint_type,
+            job.resource_type,
+            change.master_id,
+            change.natural_key,
+            deleted=change.operation is Operation.DELETE,
+        )
+        connection.execute(
+            orch_job.update()
+            .where(orch_job.c.id == job.id)
+            .values(
+                operation_type=Operation.ALIGN if align else change.operation,
+                source_resource_id=change.master_id,
+                intent_state=IntentState.ACCEPTED,
+                resource_info=change.resource_info,
+                request_id=job.request_id or change.request_id,
+                accepted_at=now,
+            )
+        )
+        return _fan_out(connection, job, now)
+
+
+def _fan_out(connection: sa.Connection, job: Job, now: Any) -> int:
+    """One request per managed subcloud, written by the database itself."""
+    lanes = (
+        sa.select(
+            sa.literal(job.id),
+            subcloud_sync.c.subcloud_id,
+            subcloud_sync.c.id,
+            sa.literal(RequestState.QUEUED.value),
+            sa.literal(0),
+            sa.false(),
+            sa.literal(now, type_=orch_request.c.created_at.type),
+        )
+        .join(subcloud, subcloud.c.id == subcloud_sync.c.subcloud_id)
+        .where(
+            subcloud_sync.c.endpoint_type == job.endpoint_type,
+            subcloud.c.management_state == Management.MANAGED,
+        )
+    )
+    result = connection.execute(
+        orch_request.insert().from_select(
+            [
+                "orch_job_id",
+                "subcloud_id",
+                "subcloud_sync_id",
+                "state",
+                "try_count",
+                "superseded",
+                "created_at",
+            ],
+            lanes,
+            include_defaults=False,
+        )
+    )
+    return result.rowcount
+
+
+@retried
+def finish(database: Database, job_ids: Collection[int] | None = None) -> int:
+    """Mark jobs whose requests are all completed and drop their bodies with all secrets.
+
+    Looks at the given jobs, or at all. Returns how many were finished; the second time does
+    nothing.
+    """
+    unfinished = sa.exists().where(
+        orch_request.c.orch_job_id == orch_job.c.id,
+        orch_request.c.state != RequestState.COMPLETED,
+    )
+    statement = (
+        orch_job.update()
+        .where(
+            orch_job.c.intent_state == IntentState.ACCEPTED,
+            orch_job.c.finished_at.is_(None),
+            ~unfinished,
+        )
+        .values(finished_at=clock.now(), resource_info=None)
+    )
+    if job_ids is not None:
+        statement = statement.where(orch_job.c.id.in_(sorted(job_ids)))
+    with database.write() as connection:
+        return connection.execute(statement).rowcount
+
+
+def get(database: Database, job_uuid: str) -> JobSummary:
+    """One job by its uuid; raises NotFound."""
+    summaries = _summaries(database, orch_job.c.uuid == job_uuid, limit=1)
+    if not summaries:
+        raise NotFound(f"There is no job {job_uuid}; 'job list' shows all.")
+    return summaries[0]
+
+
+def list_page(
+    database: Database,
+    *,
+    limit: int,
+    marker: str | None = None,
+    intent_state: IntentState | None = None,
+) -> Sequence[JobSummary]:
+    """Jobs, newest first, that are older than the job `marker`; raises NotFound for a bad one."""
+    conditions: list[sa.ColumnElement[bool]] = []
+    if intent_state is not None:
+        conditions.append(orch_job.c.intent_state == intent_state)
+    if marker is not None:
+        conditions.append(orch_job.c.id < get(database, marker).job.id)
+    return _summaries(database, *conditions, limit=limit)
+
+
+def _summaries(
+    database: Database, *conditions: sa.ColumnElement[bool], limit: int
+) -> list[JobSummary]:
+    with database.read() as connection:
+        rows = connection.execute(
+            sa.select(*_JOB, resource.c.natural_key)
+            .outerjoin(
+                resource,
+                sa.and_(
+                    resource.c.endpoint_type == orch_job.c.endpoint_type,
+                    resource.c.resource_type == orch_job.c.resource_type,
+                    resource.c.master_id == orch_job.c.source_resource_id,
+                ),
+            )
+            .where(*conditions)
+            .order_by(orch_job.c.id.desc())
+            .limit(limit)
+        ).all()
+        counts: dict[int, dict[RequestState, int]] = {row.id: {} for row in rows}
+        for job_id, state, number in connection.execute(
+            sa.select(orch_request.c.orch_job_id, orch_request.c.state, sa.func.count())
+            .where(orch_request.c.orch_job_id.in_(list(counts)))
+            .group_by(orch_request.c.orch_job_id, orch_request.c.state)
+        ):
+            counts[job_id][RequestState(state)] = number
+    return [JobSummary(_job(row), counts[row.id], _key(row.natural_key)) for row in rows]
+
+
+def _key(text: str | None) -> Mapping[str, Any] | None:
+    return None if text is None else json.loads(text)
+
+
+def _job(row: sa.Row[Any]) -> Job:
+    return Job(
+        id=row.id,
+        uuid=row.uuid,
+        endpoint_type=row.endpoint_type,
+        resource_type=row.resource_type,
+        operation=Operation(row.operation_type),
+        master_id=row.source_resource_id,
+        intent_state=IntentState(row.intent_state),
+        user_id=row.user_id,
+        user_name=row.user_name,
+        project_id=row.project_id,
+        request_id=row.request_id,
+        created_at=row.created_at,
+        accepted_at=row.accepted_at,
+        finished_at=row.finished_at,
+    )

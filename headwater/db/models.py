@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables. Names are those of the peer (StarlingX distcloud's dcorch) where it has them."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from headwater.common.states import (
+    Availability,
+    IntentState,
+    Management,
+    RequestState,
+    SyncRequest,
+    SyncStatus,
+)
+from headwater.db.types import Id, LongText, UtcDateTime
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+#: Ids and names are compared as bytes: in an API, `Alice` and `alice` are two users.
+_OPTIONS: dict[str, Any] = {
+    "mysql_engine": "InnoDB",
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+}
+
+
+def _reference(name: str, target: str) -> sa.Column[int]:
+    return sa.Column(name, Id, sa.ForeignKey(f"{target}.id", ondelete="CASCADE"), nullable=False)
+
+
+subcloud = sa.Table(
+    "subcloud",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("region_name", sa.String(255), nullable=False, unique=True),
+    sa.Column("description", sa.String(255)),
+    sa.Column("auth_url", sa.String(1024), nullable=False),
+    sa.Column("username", sa.String(255), nullable=False),
+    sa.Column("user_domain_name", sa.String(255), nullable=False),
+    sa.Column("project_name", sa.String(255), nullable=False),
+    sa.Column("project_domain_name", sa.String(255), nullable=False),
+    # Encrypted JSON object with the password.
+    sa.Column("credentials", LongText, nullable=False),
+    sa.Column("management_state", sa.String(16), nullable=False, default=Management.UNMANAGED),
+    sa.Column("availability_status", sa.String(16), nullable=False, default=Availability.UNKNOWN),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime, nullable=False),
+    **_OPTIONS,
+)
+
+resource = sa.Table(
+    "resource",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("endpoint_type", sa.String(63), nullable=False),
+    sa.Column("resource_type", sa.String(63), nullable=False),
+    sa.Column("master_id", sa.String(255), nullable=False),
+    # JSON object: the natural key in the central cloud, with the central cloud's ids.
+    sa.Column("natural_key", sa.Text),
+    sa.Column("deleted", sa.Boolean, nullable=False, default=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("endpoint_type", "resource_type", "master_id"),
+    **_OPTIONS,
+)
+
+subcloud_resource = sa.Table(
+    "subcloud_resource",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    _reference("subcloud_id", "subcloud"),
+    _reference("resource_id", "resource"),
+    sa.Column("subcloud_resource_id", sa.String(255), nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("subcloud_id", "resource_id"),
+    sa.Index(None, "resource_id"),
+    **_OPTIONS,
+)
+
+orch_job = sa.Table(
+    "orch_job",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("endpoint_type", sa.String(63), nullable=False),
+    sa.Column("resource_type", sa.String(63), nullable=False),
+    sa.Column("operation_type", sa.String(16), nullable=False),
+    # The id in the central cloud; unknown while a create is open.
+    sa.Column("source_resource_id", sa.String(255)),
+    sa.Column("intent_state", sa.String(16), nullable=False, default=IntentState.OPEN),
+    # Another job on the same resource was accepted while this one was open.
+    sa.Column("overlapped", sa.Boolean, nullable=False, default=False),
+    # Encrypted JSON object (engine.task.ResourceInfo); NULL once no request needs it any more.
+    sa.Column("resource_info", LongText),
+    sa.Column("user_id", sa.String(255)),
+    sa.Column("user_name", sa.String(255)),
+    sa.Column("project_id", sa.String(255)),
+    sa.Column("request_id", sa.String(255)),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("accepted_at", UtcDateTime),
+    sa.Column("finished_at", UtcDateTime),
+    sa.Index("ix_orch_job_state", "intent_state", "finished_at"),
+    sa.Index(
+        "ix_orch_job_resource",
+        "endpoint_type",
+        "resource_type",
+        "source_resource_id",
+        "intent_state",
+    ),
+    **_OPTIONS,
+)
+
+#: One per subcloud and endpoint type: the lane.
+subcloud_sync = sa.Table(
+    "subcloud_sync",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    _reference("subcloud_id", "subcloud"),
+    sa.Column("endpoint_type", sa.String(63), nullable=False),
+    sa.Column("sync_request", sa.String(16), nullable=False, default=SyncRequest.NONE),
+    sa.Column("sync_status", sa.String(16), nullable=False, default=SyncStatus.UNKNOWN),
+    sa.Column("sync_status_changed_at", UtcDateTime),
+    # Raised by every notify, also while the lane runs; the release compares it.
+    sa.Column("wakeups", sa.BigInteger, nullable=False, default=0),
+    sa.Column("requested_at", UtcDateTime),
+    # Raised by every claim; a worker whose generation is gone cannot write.
+    sa.Column("generation", sa.BigInteger, nullable=False, default=0),
+    sa.Column("lease_owner", sa.String(255)),
+    sa.Column("lease_until", UtcDateTime),
+    sa.Column("next_try_at", UtcDateTime),
+    # Tries without success since the last success; the back-off grows with it.
+    sa.Column("failures", sa.Integer, nullable=False, default=0),
+    sa.Column("last_error", sa.Text),
+    sa.UniqueConstraint("subcloud_id", "endpoint_type"),
+    sa.Index("ix_subcloud_sync_due", "sync_request", "next_try_at"),
+    sa.Index(None, "lease_owner"),
+    **_OPTIONS,
+)
+
+orch_request = sa.Table(
+    "orch_request",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    _reference("orch_job_id", "orch_job"),
+    _reference("subcloud_id", "subcloud"),
+    _reference("subcloud_sync_id", "subcloud_sync"),
+    sa.Column("state", sa.String(16), nullable=False, default=RequestState.QUEUED),
+    sa.Column("try_count", sa.Integer, nullable=False, default=0),
+    # Retried by the operator after a later change of the same resource had run.
+    sa.Column("superseded", sa.Boolean, nullable=False, default=False),
+    sa.Column("error", sa.Text),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("started_at", UtcDateTime),
+    sa.Column("finished_at", UtcDateTime),
+    sa.UniqueConstraint("orch_job_id", "subcloud_id"),
+    sa.Index("ix_orch_request_lane", "subcloud_sync_id", "state", "id"),
+    sa.Index(None, "subcloud_id"),
+    **_OPTIONS,
+)

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Resources of the central cloud and their ids in each subcloud."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from headwater.common import clock
+from headwater.db.connection import Database, upsert
+from headwater.db.models import resource, subcloud_resource
+from headwater.db.records import MappedResource, MappingChange
+
+
+def store(
+    database: Database,
+    connection: sa.Connection,
+    endpoint_type: str,
+    resource_type: str,
+    master_id: str,
+    natural_key: Mapping[str, Any] | None,
+    *,
+    deleted: bool,
+) -> None:
+    """Write a resource within the caller's transaction; an unknown natural key keeps the old."""
+    now = clock.now()
+    updates = (
+        ("deleted", "updated_at")
+        if natural_key is None
+        else (
+            "deleted",
+            "updated_at",
+            "natural_key",
+        )
+    )
+    connection.execute(
+        upsert(database, resource, ("endpoint_type", "resource_type", "master_id"), updates),
+        {
+            "endpoint_type": endpoint_type,
+            "resource_type": resource_type,
+            "master_id": master_id,
+            "natural_key": None if natural_key is None else json.dumps(dict(natural_key)),
+            "deleted": deleted,
+            "created_at": now,
+            "updated_at": now,
+        },
+    )
+
+
+def natural_key(
+    database: Database, endpoint_type: str, resource_type: str, master_id: str
+) -> Mapping[str, Any] | None:
+    """The last known natural key of a resource, or None when headwater has not met it yet."""
+    with database.read() as connection:
+        text = connection.execute(
+            sa.select(resource.c.natural_key).where(
+                resource.c.endpoint_type == endpoint_type,
+                resource.c.resource_type == resource_type,
+                resource.c.master_id == master_id,
+            )
+        ).scalar_one_or_none()
+    return None if text is None else json.loads(text)
+
+
+def mapped(
+    database: Database, subcloud_id: int, endpoint_type: str, master_ids: Collection[str]
+) -> Sequence[MappedResource]:
+    """What is known of some resources, by their ids in the central cloud, in one statement."""
+    with database.read() as connection:
+        rows = connection.execute(
+            sa.select(
+                resource.c.resource_type,
+                resource.c.master_id,
+                resource.c.natural_key,
+                subcloud_resource.c.subcloud_resource_id,
+            )
+            .outerjoin(
+                subcloud_resource,
+                sa.and_(
+                    subcloud_resource.c.resource_id == resource.c.id,
+                    subcloud_resource.c.subcloud_id == subcloud_id,
+                ),
+            )
+            .where(
+                resource.c.endpoint_type == endpoint_type,
+                resource.c.master_id.in_(sorted(master_ids)),
+            )
+        ).all()
+    return [
+        MappedResource(
+            resource_type=row.resource_type,
+            master_id=row.master_id,
+            natural_key=None if row.natural_key is None else json.loads(row.natural_key),
+            subcloud_resource_id=row.subcloud_resource_id,
+        )
+        for row in rows
+    ]
+
+
+def apply_mappings(
+    database: Database,
+    connection: sa.Connection,
+    subcloud_id: int,
+    changes: Sequence[MappingChange],
+) -> None:
+    """Write what replays found out, within the caller's transaction."""
+    for change in changes:
+        key = (
+            resource.c.endpoint_type == change.endpoint_type,
+            resource.c.resource_type == change.resource_type,
+            resource.c.master_id == change.master_id,
+        )
+        resource_id = connection.execute(sa.select(resource.c.id).where(*key)).scalar_one_or_none()
+        if resource_id is None and change.subcloud_resource_id is not None:
+            store(
+                database,
+                connection,
+                change.endpoint_type,
+                change.resource_type,
+                change.master_id,
+                change.natural_key,
+                deleted=False,
+            )
+            resource_id = connection.execute(sa.select(resource.c.id).where(*key)).scalar_one()
+        if change.subcloud_resource_id is None:
+            connection.execute(
+                subcloud_resource.delete().where(
+                    subcloud_resource.c.subcloud_id == subcloud_id,
+                    subcloud_resource.c.resource_id == resource_id,
+                )
+            )
+            continue
+        connection.execute(
+            upsert(
+                database,
+                subcloud_resource,
+                ("subcloud_id", "resource_id"),
+                ("subcloud_resource_id",),
+            ),
+            {
+                "subcloud_id": subcloud_id,
+                "resource_id": resource_id,
+                "subcloud_resource_id": change.subcloud_resource_id,
+                "created_at": clock.now(),
+            },
+        )

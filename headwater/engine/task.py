@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the engine hands to the code that knows what work means, and what it expects of it.
+
+The engine knows neither HTTP nor any endpoint type; the orchestrator registers itself in `cmd`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+from headwater.db.records import ClaimedLane, QueuedRequest
+from headwater.engine.outcome import Outcome
+
+
+@dataclass(frozen=True)
+class ResourceInfo:
+    """What a replay needs to know beyond the ids; encrypted at rest because it holds secrets."""
+
+    #: The fields of the change, with the central cloud's ids; None when the body was not readable,
+    #: then the resource is aligned with the central cloud.
+    fields: Mapping[str, Any] | None = None
+    #: The natural key before the change: how the subcloud knows the resource until it is replayed.
+    key_before: Mapping[str, Any] | None = None
+    #: Headers that change the meaning of the call, such as a microversion.
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "ResourceInfo":
+        """The inverse of `to_json`."""
+        return cls(**value)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One request, decrypted."""
+
+    request: QueuedRequest
+    info: ResourceInfo
+
+
+class Replay(Protocol):
+    """Executes the works of one batch of one lane, in order."""
+
+    def execute(self, work: Work) -> Outcome:
+        """Bring one change to the subcloud. Safe to repeat; errors become outcomes."""
+
+
+class LaneHandler(Protocol):
+    """Knows what the requests of a lane mean."""
+
+    def open(self, lane: ClaimedLane, works: Sequence[Work]) -> Replay:
+        """Prepare for a batch; may read the database, must not touch the subcloud.
+
+        Raises NotFound when the subcloud was deleted, SecretUnreadable for its credentials.
+        """

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads the central cloud: the master's present state is what subclouds are brought to."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from headwater.common.endpoints.model import ResourceType
+from headwater.common.errors import (
+    ConfigurationError,
+    ExchangeError,
+    HeadwaterError,
+    LoginRefused,
+    NoEndpoint,
+)
+from headwater.common.sessions import Answer, ServiceClient
+
+
+class CentralUnreadable(HeadwaterError):
+    """The central cloud could not be read now; nothing is known about the resource."""
+
+
+class CentralReader:
+    """One service of the central cloud, read with the engine's own credentials.
+
+    `connect` is called at the first read, so that an engine starts while the central cloud is away.
+    """
+
+    def __init__(self, connect: Callable[[], ServiceClient]):
+        self._connect = connect
+
+    def state(self, resource: ResourceType, master_id: str) -> Mapping[str, Any] | None:
+        """The JSON object of a resource, or None when the central cloud has none by that id.
+
+        For a link the object is empty. Raises CentralUnreadable.
+        """
+        answer = self._get(resource, resource.member.expand(resource.parameters(master_id)))
+        if answer.status == 404:
+            return None
+        if not answer.ok:
+            raise CentralUnreadable(
+                f"The central cloud answers {answer.status} for {resource.name} {master_id}: "
+                f"{answer.reason}"
+            )
+        if resource.body is None:
+            return {}
+        state: Mapping[str, Any] = answer.body[resource.body]
+        return state
+
+    def _get(self, resource: ResourceType, path: str) -> Answer:
+        try:
+            return self._connect().call("GET", path)
+        except (LoginRefused, NoEndpoint, ConfigurationError, ExchangeError) as error:
+            raise CentralUnreadable(
+                f"The central cloud cannot be read for {resource.name}: {error}"
+            ) from error

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Replays requests on one subcloud: picks the strategy and gives every error its meaning."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from headwater.common.endpoints.model import EndpointType, ResourceType
+from headwater.common.endpoints.registry import Registry
+from headwater.common.errors import LoginRefused, NoEndpoint, NotFound, Unreachable
+from headwater.common.redact import scrub, shorten
+from headwater.common.states import Operation
+from headwater.db import subclouds
+from headwater.db.connection import Database
+from headwater.db.records import ClaimedLane
+from headwater.engine.outcome import Done, Failed, Gone, Outcome, Retry
+from headwater.engine.task import Work
+from headwater.orchestrator.subclouds import SubcloudAccess
+from headwater.orchestrator.sync.central import CentralReader, CentralUnreadable
+from headwater.orchestrator.sync.mapping import MappingView
+from headwater.orchestrator.sync.strategies import STRATEGIES, Strategy
+from headwater.orchestrator.sync.subject import GoneInCentral, Refused, Subject, Unidentified
+
+#: Answers that say that the call itself is wrong: the same call gets the same answer.
+_FINAL = frozenset({400, 405, 406, 413, 414, 415, 422})
+
+_METHODS: Mapping[Operation, Callable[[Strategy], Callable[..., Done | Gone]]] = {
+    Operation.CREATE: lambda strategy: strategy.create,
+    Operation.UPDATE: lambda strategy: strategy.update,
+    Operation.DELETE: lambda strategy: strategy.delete,
+    Operation.ALIGN: lambda strategy: strategy.align,
+}
+
+
+class SyncHandler:
+    """The engine's handler for lanes of all endpoint types."""
+
+    def __init__(
+        self,
+        database: Database,
+        registry: Registry,
+        access: SubcloudAccess,
+        central: Callable[[EndpointType], CentralReader],
+    ):
+        self._database, self._registry = database, registry
+        self._access = access
+        self._readers = {
+            endpoint_type.name: (endpoint_type, central(endpoint_type))
+            for endpoint_type in registry
+        }
+
+    def open(self, lane: ClaimedLane, works: Sequence[Work]) -> "SubcloudReplay":
+        """Prepare a batch: one read of the subcloud, one of all ids that the batch mentions."""
+        subcloud = subclouds.by_id(self._database, lane.subcloud_id)
+        endpoint_type, central = self._readers[lane.endpoint_type]
+        mappings = MappingView(self._database, lane.subcloud_id, lane.endpoint_type)
+        mappings.prefetch(_mentioned(endpoint_type, works))
+        client = self._access.client(subcloud, endpoint_type.service_type)
+        return SubcloudReplay(self._registry, Subject(endpoint_type, client, central, mappings))
+
+
+class SubcloudReplay:
+    """Executes the works of one batch on one subcloud."""
+
+    def __init__(self, registry: Registry, subject: Subject):
+        self._registry, self._subject = registry, subject
+
+    def execute(self, work: Work) -> Outcome:
+        """Replay one request. Safe to repeat; secrets never reach the outcome's text."""
+        request = work.request
+        try:
+            resource = self._registry.resource(request.endpoint_type, request.resource_type)
+        except NotFound as error:
+            return Failed(str(error))
+        outcome = self._outcome(resource, work)
+        text = outcome.note if isinstance(outcome, Done | Gone) else outcome.reason
+        mappings = self._subject.mappings.take_changes()
+        if text is None:
+            return replace(outcome, mappings=mappings)
+        fields = work.info.fields or {}
+        text = shorten(scrub(text, [fields.get(name) for name in resource.secrets]), 1000)
+        if isinstance(outcome, Done | Gone):
+            return replace(outcome, note=text, mappings=mappings)
+        return replace(outcome, reason=text, mappings=mappings)
+
+    def _outcome(self, resource: ResourceType, work: Work) -> Outcome:
+        operation = Operation.ALIGN if work.request.superseded else work.request.operation
+        method = _METHODS[operation](STRATEGIES[resource.strategy])
+        try:
+            return method(self._subject, resource, work)
+        except GoneInCentral as error:
+            return Gone(str(error))
+        except Unidentified as error:
+            return Failed(str(error))
+        except Refused as error:
+            if error.answer.status in _FINAL:
+                return Failed(str(error))
+            return Retry(str(error), counts=True)
+        except (LoginRefused, NoEndpoint) as error:
+            return Retry(str(error), counts=True)
+        except CentralUnreadable as error:
+            return Retry(str(error), counts=False)
+        except Unreachable as error:
+            return Retry(str(error), counts=False, unreachable=True, after=error.retry_after)
+
+
+def _mentioned(endpoint_type: EndpointType, works: Sequence[Work]) -> set[str]:
+    """All ids of the central cloud that a batch will need."""
+    ids = set()
+    for work in works:
+        resource = endpoint_type.resources.get(work.request.resource_type)
+        if resource is None:
+            continue
+        ids.add(work.request.master_id)
+        if resource.collection is None:
+            ids.update(resource.parameters(work.request.master_id).values())
+        for fields in (work.info.fields, work.info.key_before):
+            values = ((fields or {}).get(name) for name in resource.references)
+            ids.update(value for value in values if isinstance(value, str))
+    return ids
