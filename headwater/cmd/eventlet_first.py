@@ -6,11 +6,12 @@
 
 import warnings
 
-import eventlet
-
 # That eventlet is in maintenance is known, and said in the docs with the way out; operators cannot
 # do anything about it.
-warnings.filterwarnings("ignore", category=eventlet.EventletDeprecationWarning)
+warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")
+
+import eventlet  # noqa: E402 - warns while it is imported
+
 eventlet.monkey_patch()
 
 from oslo_service import backend  # noqa: E402 - it must see the patched modules
