@@ -9,7 +9,7 @@ from typing import Any
 
 from oslo_config import cfg
 from oslo_log import log
-from oslo_service import service
+from oslo_service import opts, service
 
 from headwater.common import conf as configuration
 from headwater.common.errors import HeadwaterError
@@ -25,6 +25,7 @@ def run(serve: Callable[[cfg.ConfigOpts], None], description: str) -> int:
     name = Path(sys.argv[0]).name
     try:
         conf = configuration.load(sys.argv[1:], description=description)
+        opts.register_service_opts(conf)
         files = ", ".join(conf.config_file or []) or "no configuration file"
         LOG.info("Starting %s (%s)", name, files)
         if conf.debug:

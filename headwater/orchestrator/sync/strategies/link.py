@@ -4,7 +4,7 @@
 from headwater.common.endpoints.model import ResourceType
 from headwater.engine.outcome import Done, Gone
 from headwater.engine.task import Work
-from headwater.orchestrator.sync.subject import Subject
+from headwater.orchestrator.sync.subject import Refused, Subject
 
 
 class LinkStrategy:
@@ -15,13 +15,18 @@ class LinkStrategy:
 
         The second time is answered like the first.
         """
-        answer = subject.call("PUT", self._path(subject, resource, work), accept=(404,))
-        if not answer.ok:
+        path = self._path(subject, resource, work)
+        answer = subject.call("PUT", path, accept=(404, 409))
+        if answer.status == 404:
             # An end is not where the mapping says: look for all of them again.
             for name, master_id in resource.parameters(work.request.master_id).items():
                 for type_name in resource.references[name]:
                     subject.mappings.forget(type_name, master_id)
-            subject.call("PUT", self._path(subject, resource, work))
+            path = self._path(subject, resource, work)
+            answer = subject.call("PUT", path, accept=(409,))
+        if answer.status == 409 and not subject.call("GET", path, accept=(404,)).ok:
+            # Some links answer so when they exist (implied roles); this one does not exist.
+            raise Refused("PUT", path, answer)
         return Done()
 
     def update(self, subject: Subject, resource: ResourceType, work: Work) -> Done | Gone:

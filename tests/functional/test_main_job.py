@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a cloud admin sees when things are not as on the first day."""
+
+import json
+import os
+import subprocess
+
+import requests
+
+from headwater.common.states import Availability, RequestState, SyncStatus
+from headwater.db import jobs, lanes, subclouds
+from tests.functional.system import PATIENCE, SystemTest, await_
+from tests.services.keystone import SERVICES_PYTHON
+
+
+class Replay(SystemTest):
+    """Changes reach subclouds that already have, or no more have, what is changed."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.name = self.unique("user")
+        self.one_cloud = self.system.subclouds["subcloud1"]
+
+    def create(self, **fields: object) -> requests.Response:
+        user = {"name": self.name, "domain_id": "default", **fields}
+        return self.system.change("POST", "/v3/users", {"user": user})
+
+    def note(self, answer: requests.Response, region: str = "subcloud1") -> str | None:
+        found = self.system.wait(answer)
+        return next(each.error for each in found if each.region_name == region)
+
+    def test_a_user_that_a_subcloud_has_is_adopted_and_brought_to_the_wanted_state(self) -> None:
+        user = {"name": self.name, "domain_id": "default", "password": "old-one", "enabled": False}
+        answer = self.one_cloud.request("POST", "/v3/users", {"user": user})
+        here = answer.json()["user"]["id"]
+        answer = self.create(password="new-one", email="a@example.org")
+        self.assertIn("Adopted", self.note(answer) or "")
+        there = self.one(self.one_cloud, "user", name=self.name)
+        self.assertEqual(
+            (there["id"], there["email"], there["enabled"]), (here, "a@example.org", False)
+        )
+        changed = self.system.change(
+            "PATCH", f"/v3/users/{answer.json()['user']['id']}", {"user": {"enabled": True}}
+        )
+        self.assertIsNone(self.note(changed))
+        self.assertTrue(self.can_login(self.one_cloud, self.name, "new-one"))
+
+    def test_deleting_what_a_subcloud_no_longer_has_is_done(self) -> None:
+        user_id = self.create().json()["user"]["id"]
+        there = self.one(self.one_cloud, "user", name=self.name)["id"]
+        self.one_cloud.request("DELETE", f"/v3/users/{there}")
+        answer = self.system.change("DELETE", f"/v3/users/{user_id}")
+        self.assertIn("did not have it", self.note(answer) or "")
+        for cloud in self.system.subclouds.values():
+            self.assertEqual(self.find(cloud, "user", name=self.name), [])
+
+    def test_updating_what_a_subcloud_no_longer_has_creates_it_again(self) -> None:
+        user_id = self.create(email="a@example.org").json()["user"]["id"]
+        there = self.one(self.one_cloud, "user", name=self.name)["id"]
+        self.one_cloud.request("DELETE", f"/v3/users/{there}")
+        answer = self.system.change("PATCH", f"/v3/users/{user_id}", {"user": {"enabled": False}})
+        self.assertIn("without original_password, password", self.note(answer) or "")
+        again = self.one(self.one_cloud, "user", name=self.name)
+        self.assertEqual((again["email"], again["enabled"]), ("a@example.org", False))
+
+    def test_a_password_change_of_a_user_that_a_subcloud_lacks_brings_both(self) -> None:
+        user_id = self.create(password="first").json()["user"]["id"]
+        there = self.one(self.one_cloud, "user", name=self.name)["id"]
+        self.one_cloud.request("DELETE", f"/v3/users/{there}")
+        self.system.change("PATCH", f"/v3/users/{user_id}", {"user": {"password": "second"}})
+        self.assertTrue(self.can_login(self.one_cloud, self.name, "second"))
+
+    def test_a_user_older_than_the_gateway_is_renamed_and_deleted(self) -> None:
+        user = {"name": self.name, "domain_id": "default"}
+        clouds = [self.system.central, *self.system.subclouds.values()]
+        ids = [cloud.request("POST", "/v3/users", {"user": user}).json() for cloud in clouds]
+        user_id = ids[0]["user"]["id"]
+        new = self.unique("renamed")
+        self.system.change("PATCH", f"/v3/users/{user_id}", {"user": {"name": new}})
+        for cloud in self.system.subclouds.values():
+            self.assertEqual(self.find(cloud, "user", name=self.name), [])
+            self.one(cloud, "user", name=new)
+
+        other = {"name": self.unique("other"), "domain_id": "default"}
+        ids = [cloud.request("POST", "/v3/users", {"user": other}).json() for cloud in clouds]
+        self.system.change("DELETE", f"/v3/users/{ids[0]['user']['id']}")
+        for cloud in clouds:
+            self.assertEqual(self.find(cloud, "user", name=other["name"]), [])
+
+    def test_ends_of_a_link_that_a_subcloud_lacks_are_brought_there_first(self) -> None:
+        made = {}
+        for noun in ("user", "project", "role"):
+            body = {"name": self.unique(noun)}
+            if noun != "role":
+                body["domain_id"] = "default"
+            answer = self.system.central.request("POST", f"/v3/{noun}s", {noun: body})
+            made[noun] = answer.json()[noun]
+        path = "/v3/projects/{project[id]}/users/{user[id]}/roles/{role[id]}"
+        self.system.change("PUT", path.format(**made))
+        for cloud in self.system.subclouds.values():
+            there = {
+                noun: self.one(cloud, noun, name=state["name"]) for noun, state in made.items()
+            }
+            self.assertEqual(cloud.request("HEAD", path.format(**there)).status_code, 204)
+
+    def test_a_link_is_remade_after_one_end_was_replaced_on_a_subcloud(self) -> None:
+        user_id = self.create().json()["user"]["id"]
+        group = {"name": self.unique("group"), "domain_id": "default"}
+        answer = self.system.change("POST", "/v3/groups", {"group": group})
+        there = self.one(self.one_cloud, "user", name=self.name)["id"]
+        self.one_cloud.request("DELETE", f"/v3/users/{there}")
+        path = f"/v3/groups/{answer.json()['group']['id']}/users/{user_id}"
+        self.system.change("PUT", path)
+        members = self.one(self.one_cloud, "group", name=group["name"])["id"]
+        listed = self.one_cloud.request("GET", f"/v3/groups/{members}/users").json()["users"]
+        self.assertEqual([each["name"] for each in listed], [self.name])
+
+    def test_domains_of_the_same_names_inside_stay_apart(self) -> None:
+        names = [self.unique("domain") for _ in range(2)]
+        for name in names:
+            answer = self.system.change("POST", "/v3/domains", {"domain": {"name": name}})
+            user = {"name": self.name, "domain_id": answer.json()["domain"]["id"], "email": name}
+            self.system.change("POST", "/v3/users", {"user": user})
+        for cloud in self.system.subclouds.values():
+            for name in names:
+                domain_id = self.one(cloud, "domain", name=name)["id"]
+                user = self.one(cloud, "user", name=self.name, domain_id=domain_id)
+                self.assertEqual(user["email"], name)
+
+    def test_a_project_below_a_project_lies_below_its_counterpart(self) -> None:
+        parent = {"name": self.unique("parent"), "domain_id": "default"}
+        answer = self.system.change("POST", "/v3/projects", {"project": parent})
+        child = {
+            "name": self.unique("child"),
+            "domain_id": "default",
+            "parent_id": answer.json()["project"]["id"],
+        }
+        self.system.change("POST", "/v3/projects", {"project": child})
+        for cloud in self.system.subclouds.values():
+            above = self.one(cloud, "project", name=parent["name"])["id"]
+            self.assertEqual(self.one(cloud, "project", name=child["name"])["parent_id"], above)
+
+    def test_unicode_names_arrive_as_they_are(self) -> None:
+        name = self.unique("Übermut-日本-ß")
+        self.system.change("POST", "/v3/users", {"user": {"name": name, "domain_id": "default"}})
+        for cloud in self.system.subclouds.values():
+            self.one(cloud, "user", name=name)
+
+    def test_many_changes_at_once_arrive_in_order(self) -> None:
+        user_id = self.create().json()["user"]["id"]
+        answers = [
+            self.system.call("PATCH", f"/v3/users/{user_id}", {"user": {"email": f"{i}@x.org"}})
+            for i in range(30)
+        ]
+        for answer in answers:
+            self.system.wait(answer)
+        for cloud in self.system.subclouds.values():
+            self.assertEqual(self.one(cloud, "user", name=self.name)["email"], "29@x.org")
+
+    def test_the_real_command_line_client_does_its_job(self) -> None:
+        self.system.central.add_region_endpoint("SystemController", self.system.url + "/v3")
+        before = self.system.number_of_jobs()
+        done = subprocess.run(
+            [
+                SERVICES_PYTHON.parent / "openstack",
+                "--os-region-name",
+                "SystemController",
+                *("user", "create", "-f", "json", "--password", "by-the-cli", self.name),
+            ],
+            env={**os.environ, **self.system.central.admin_environment(), "NO_PROXY": "127.0.0.1"},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=True,
+        )
+        self.assertEqual(json.loads(done.stdout)["name"], self.name)
+        self.assertEqual(self.system.number_of_jobs(), before + 1)
+        summary = jobs.list_page(self.system.database, limit=1)[0]
+        await_(
+            lambda: jobs.get(self.system.database, summary.job.uuid).job.finished_at,
+            "the end of the job",
+        )
+        for cloud in self.system.subclouds.values():
+            self.assertTrue(self.can_login(cloud, self.name, "by-the-cli"))
+
+
+class Trouble(SystemTest):
+    """Subclouds and clouds that are away, refuse, or are not what was configured."""
+
+    def lane(self, name: str) -> SyncStatus:
+        subcloud = subclouds.get(self.system.database, name)
+        return lanes.of_subclouds(self.system.database, [subcloud.id])[0].sync_status
+
+    def test_a_subcloud_that_is_down_during_a_change_gets_it_when_it_is_back(self) -> None:
+        name = self.unique("user")
+        down = self.system.subclouds["subcloud2"]
+        down.stop()
+        answer = self.system.call("POST", "/v3/users", {"user": {"name": name, "password": "pw-1"}})
+        self.assertEqual(answer.status_code, 201, answer.text)
+        self.system.wait(answer, among=["subcloud1"])
+        self.one(self.system.subclouds["subcloud1"], "user", name=name)
+        user_id = answer.json()["user"]["id"]
+        self.system.call("PATCH", f"/v3/users/{user_id}", {"user": {"password": "pw-2"}})
+        self.assertIs(self.lane("subcloud2"), SyncStatus.OUT_OF_SYNC)
+        await_(
+            lambda: (
+                subclouds.get(self.system.database, "subcloud2").availability_status
+                is Availability.OFFLINE
+            ),
+            "subcloud2 to be offline",
+        )
+        down.start()
+        down.wait_ready()
+        found = self.system.wait(answer)
+        self.assertEqual([each.try_count for each in found], [1, 1], "waiting uses no tries up")
+        await_(lambda: self.lane("subcloud2") is SyncStatus.IN_SYNC, "subcloud2 to be in sync")
+        self.assertTrue(self.can_login(down, name, "pw-2"))
+        self.assertIs(
+            subclouds.get(self.system.database, "subcloud2").availability_status,
+            Availability.ONLINE,
+        )
+
+    def test_a_frozen_subcloud_holds_up_nobody_else(self) -> None:
+        name = self.unique("group")
+        frozen = self.system.subclouds["subcloud2"]
+        frozen.pause()
+        try:
+            body = {"group": {"name": name, "domain_id": "default"}}
+            answer = self.system.call("POST", "/v3/groups", body)
+            self.system.wait(answer, among=["subcloud1"])
+            self.one(self.system.subclouds["subcloud1"], "group", name=name)
+        finally:
+            frozen.resume()
+        self.system.wait(answer)
+        self.one(frozen, "group", name=name)
+
+    def test_wrong_credentials_are_named_retried_failed_and_can_be_mended(self) -> None:
+        system = self.system
+        password = system.subclouds["subcloud2"].admin_password
+        wrong = {"HEADWATER_SUBCLOUD_PASSWORD": "not-the-password"}
+        done = system.manage("subcloud", "set", "subcloud2", "--password", environment=wrong)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        body = {"group": {"name": self.unique("group"), "domain_id": "default"}}
+        answer = system.call("POST", "/v3/groups", body)
+        job_id = answer.headers["X-Headwater-Job"]
+
+        def failed() -> object:
+            return next(
+                (
+                    each
+                    for each in system.requests_of(system.job(answer))
+                    if each.state is RequestState.FAILED
+                ),
+                None,
+            )
+
+        request = await_(failed, "the request to fail")
+        self.assertEqual(request.region_name, "subcloud2")
+        self.assertEqual(request.try_count, 5)
+        self.assertIn("Login refused", request.error)
+        done = system.manage("job", "requests", job_id, "-f", "json")
+        self.assertIn("Login refused", done.stdout)
+        self.assertNotIn("not-the-password", done.stdout)
+        done = system.manage("job", "wait", job_id)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("job retry", done.stderr)
+
+        right = {"HEADWATER_SUBCLOUD_PASSWORD": password}
+        system.manage("subcloud", "set", "subcloud2", "--password", environment=right)
+        done = system.manage("job", "retry", job_id)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        system.wait(answer)
+        self.one(system.subclouds["subcloud2"], "group", name=body["group"]["name"])
+
+    def test_a_failed_change_that_is_retried_late_does_not_undo_a_later_one(self) -> None:
+        system = self.system
+        cloud = system.subclouds["subcloud2"]
+        user = {"name": self.unique("user"), "domain_id": "default"}
+        user_id = system.change("POST", "/v3/users", {"user": user}).json()["user"]["id"]
+        wrong = {"HEADWATER_SUBCLOUD_PASSWORD": "not-the-password"}
+        system.manage("subcloud", "set", "subcloud2", "--password", environment=wrong)
+        first = system.call("PATCH", f"/v3/users/{user_id}", {"user": {"email": "first@x.org"}})
+        await_(
+            lambda: any(
+                each.state is RequestState.FAILED for each in system.requests_of(system.job(first))
+            ),
+            "the first change to fail",
+        )
+        right = {"HEADWATER_SUBCLOUD_PASSWORD": cloud.admin_password}
+        system.manage("subcloud", "set", "subcloud2", "--password", environment=right)
+        system.change("PATCH", f"/v3/users/{user_id}", {"user": {"email": "second@x.org"}})
+        system.manage("job", "retry", first.headers["X-Headwater-Job"])
+        system.wait(first)
+        self.assertEqual(self.one(cloud, "user", name=user["name"])["email"], "second@x.org")
+
+    def test_a_killed_process_leaves_nothing_undone(self) -> None:
+        down = self.system.subclouds["subcloud2"]
+        down.stop()
+        names = [self.unique("user") for _ in range(5)]
+        answers = [
+            self.system.call("POST", "/v3/users", {"user": {"name": name}}) for name in names
+        ]
+        self.system.process.kill()
+        down.start()
+        down.wait_ready()
+        type(self).system.process = self.system.start("headwater-all-in-one")
+        for answer in answers:
+            self.system.wait(answer)
+        for name in names:
+            for cloud in self.system.subclouds.values():
+                self.one(cloud, "user", name=name)
+
+    def test_an_unmanaged_subcloud_is_left_alone_and_keeps_its_backlog(self) -> None:
+        system = self.system
+        self.assertEqual(system.manage("subcloud", "unmanage", "subcloud2").returncode, 0)
+        first = {"group": {"name": self.unique("group"), "domain_id": "default"}}
+        answer = system.call("POST", "/v3/groups", first)
+        found = system.wait(answer, among=["subcloud1"])
+        self.assertEqual([each.region_name for each in found], ["subcloud1"])
+        self.assertEqual(system.manage("subcloud", "manage", "subcloud2").returncode, 0)
+        second = {"group": {"name": self.unique("group"), "domain_id": "default"}}
+        system.change("POST", "/v3/groups", second)
+        cloud = system.subclouds["subcloud2"]
+        self.one(cloud, "group", name=second["group"]["name"])
+        self.assertEqual(self.find(cloud, "group", name=first["group"]["name"]), [])
+
+    def test_no_secret_lies_anywhere_in_the_clear(self) -> None:
+        system = self.system
+        first, second = self.unique("S3cret"), self.unique("S3cret")
+        user = {"name": self.unique("user"), "domain_id": "default", "password": first}
+        answer = system.change("POST", "/v3/users", {"user": user})
+        user_id = answer.json()["user"]["id"]
+        body = {"user": {"password": second, "original_password": first}}
+        changed = system.change("POST", f"/v3/users/{user_id}/password", body)
+        waiting = [answer, changed]
+        await_(lambda: all(system.job(each).job.finished_at for each in waiting), "the end of jobs")
+        with system.database.read() as connection:
+            left = connection.exec_driver_sql(
+                "SELECT COUNT(*) FROM orch_job WHERE resource_info IS NOT NULL "
+                "AND finished_at IS NOT NULL"
+            ).scalar_one()
+        self.assertEqual(left, 0, "bodies are dropped with the last request")
+        needles = [first, second, system.subclouds["subcloud1"].admin_password]
+        for path in system.directory.rglob("*"):
+            if not path.is_file() or "headwater" not in path.name or path == system.config:
+                continue
+            content = path.read_bytes()
+            for needle in needles:
+                self.assertNotIn(needle.encode(), content, path)
