@@ -1,22 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who is calling: keystonemiddleware's auth_token, with the decision left to the gateway."""
+"""Who is calling: keystonemiddleware's auth_token in front of all but the open paths."""
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import webob.exc
+from keystoneauth1 import exceptions
 from keystonemiddleware import auth_token
 from oslo_config import cfg
 
+from headwater.api_proxy import faults
+from headwater.api_proxy.faults import Fault
 from headwater.common.context import Caller
 from headwater.common.errors import ConfigurationError
+
+LOG = logging.getLogger(__name__)
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Any]
 
 
+class _TokenFilter(auth_token.AuthProtocol):  # type: ignore[misc]
+    """auth_token, with all its refusals in the form of OpenStack's APIs."""
+
+    def process_request(self, request: Any) -> Any:
+        """Check the token; a wrong one is 401, a Keystone that cannot be asked is 503."""
+        try:
+            return super().process_request(request)
+        except (webob.exc.HTTPServiceUnavailable, exceptions.ClientException) as error:
+            LOG.warning("A token could not be checked: %s", error)
+            return faults.response(
+                Fault(503, "The token cannot be checked now: the central Keystone does not answer.")
+            )
+
+
 def require_options(conf: cfg.ConfigOpts) -> None:
     """Raise ConfigurationError where [keystone_authtoken] cannot work."""
-    # auth_token registers its options when it is built; ask a filter without an app.
-    auth_token.AuthProtocol(None, _settings(conf))
+    token_filter(conf, _nothing)  # registers the options
     if not conf.keystone_authtoken.auth_type:
         raise ConfigurationError(
             "[keystone_authtoken] auth_type: is not set; the gateway needs a user with the role "
@@ -25,14 +45,21 @@ def require_options(conf: cfg.ConfigOpts) -> None:
 
 
 def token_filter(conf: cfg.ConfigOpts, app: WsgiApp) -> WsgiApp:
-    """`app` behind auth_token: it gets the result of the check in its environ, whatever it is."""
-    filtered: WsgiApp = auth_token.AuthProtocol(app, _settings(conf))
+    """`app` behind auth_token: it is called only with a valid token, whose owner is in environ.
+
+    auth_token can also leave the decision to the application, but then a Keystone that is away
+    looks like a wrong token (401), and clients throw good tokens away.
+    """
+    filtered: WsgiApp = _TokenFilter(
+        app,
+        {
+            "oslo_config_config": conf,
+            "delay_auth_decision": False,
+            # Nothing here reads it, and it is large.
+            "include_service_catalog": False,
+        },
+    )
     return filtered
-
-
-def confirmed(environ: Mapping[str, Any]) -> bool:
-    """Whether the token of the call was valid."""
-    return environ.get("HTTP_X_IDENTITY_STATUS") == "Confirmed"
 
 
 def caller(environ: Mapping[str, Any], request_id: str | None) -> Caller:
@@ -45,10 +72,5 @@ def caller(environ: Mapping[str, Any], request_id: str | None) -> Caller:
     )
 
 
-def _settings(conf: cfg.ConfigOpts) -> dict[str, Any]:
-    return {
-        "oslo_config_config": conf,
-        "delay_auth_decision": True,
-        # Nothing here reads it, and it is large.
-        "include_service_catalog": False,
-    }
+def _nothing(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+    raise AssertionError("this application is never called")

@@ -75,6 +75,5 @@ def gateway(
             deny_unmatched=settings.unmatched == "deny",
             max_recorded_body=settings.max_recorded_body,
             prefix=urlsplit(upstream).path.rstrip("/"),
-            www_authenticate_uri=conf.keystone_authtoken.www_authenticate_uri or upstream,
         ),
     )

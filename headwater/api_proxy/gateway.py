@@ -37,8 +37,6 @@ class GatewaySettings:
     max_recorded_body: int
     #: Path in front of the upstream's own, such as `/identity`; empty for none.
     prefix: str
-    #: What a client without a token is told to use.
-    www_authenticate_uri: str
 
 
 class Gateway:
@@ -67,8 +65,9 @@ class Gateway:
         except HeadwaterError as error:
             return _fault(error, environ, start_response)
         environ[_EXCHANGE], environ[_MEANING] = client, meaning
-        if isinstance(meaning, Open):
-            return self._answer(environ, start_response, Caller())
+        if _is_open(client, meaning):
+            anonymous = Caller(request_id=client.header("X-Openstack-Request-Id"))
+            return self._answer(environ, start_response, anonymous)
         answer: Iterable[bytes] = self._authenticated(environ, start_response)
         return answer
 
@@ -83,17 +82,10 @@ class Gateway:
         return meaning
 
     def _checked(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        """Continue behind auth_token, which has checked the token but decided nothing."""
-        client, meaning = environ[_EXCHANGE], environ[_MEANING]
-        request_id = client.header("X-Openstack-Request-Id")
-        if auth.confirmed(environ):
-            return self._answer(environ, start_response, auth.caller(environ, request_id))
-        if isinstance(meaning, Recorded) and not meaning.call.token_required:
-            return self._answer(environ, start_response, Caller(request_id=request_id))
-        uri = self._settings.www_authenticate_uri
-        headers = {"WWW-Authenticate": f'Keystone uri="{uri}"'}
-        refusal = Fault(401, "The request you have made requires authentication.", headers)
-        return _fault(refusal, environ, start_response)
+        """Continue behind auth_token with a token that is valid."""
+        client: Exchange = environ[_EXCHANGE]
+        caller = auth.caller(environ, client.header("X-Openstack-Request-Id"))
+        return self._answer(environ, start_response, caller)
 
     def _answer(
         self, environ: dict[str, Any], start_response: StartResponse, caller: Caller
@@ -192,6 +184,13 @@ class Gateway:
             return interpreter.natural_key(meaning.resource, read)
         finally:
             answer.close()
+
+
+def _is_open(client: Exchange, meaning: Meaning) -> bool:
+    """Whether a call passes without a token: the central cloud decides about it alone."""
+    if isinstance(meaning, Recorded) and not meaning.call.token_required:
+        return client.header("X-Auth-Token") is None
+    return isinstance(meaning, Open)
 
 
 class _Body:

@@ -1,0 +1,354 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gateway as its clients see it: who passes, what comes back, what is refused."""
+
+import json
+import re
+import socket
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+import requests
+
+from tests.functional.system import PATIENCE, Process, SystemTest, await_
+
+GROUPS = "/v3/groups"
+
+
+class Gateway(SystemTest):
+    """In front of a central cloud that works."""
+
+    regions: ClassVar = ("subcloud1",)
+    options: ClassVar = {"api_proxy": {"max_recorded_body": 4096}}
+
+    def group(self) -> dict[str, object]:
+        return {"group": {"name": self.unique("group"), "domain_id": "default"}}
+
+    def plain(self, method: str, path: str, **options: object) -> requests.Response:
+        """A call without a token."""
+        return self.system.http.request(
+            method,
+            self.system.url + path,
+            timeout=PATIENCE,
+            **options,  # type: ignore[arg-type]
+        )
+
+    def raw(self, *lines: str, body: bytes = b"") -> bytes:
+        """Bytes to the gateway as they are; everything that comes back."""
+        address = urlsplit(self.system.url)
+        with socket.create_connection((address.hostname, address.port), PATIENCE) as client:
+            client.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
+            client.shutdown(socket.SHUT_WR)
+            received = b""
+            while piece := client.recv(65536):
+                received += piece
+        return received
+
+    def test_a_call_without_a_valid_token_is_refused_in_keystones_form(self) -> None:
+        for headers in ({}, {"X-Auth-Token": "made-up"}):
+            before = self.system.number_of_jobs()
+            answer = self.plain("POST", GROUPS, json=self.group(), headers=headers)
+            self.assertEqual(answer.status_code, 401)
+            self.assertEqual(answer.json()["error"]["code"], 401)
+            self.assertIn("Keystone uri=", answer.headers["WWW-Authenticate"])
+            self.assertEqual(self.system.number_of_jobs(), before)
+
+    def test_headers_that_auth_token_would_set_open_nothing(self) -> None:
+        headers = {
+            "X-Identity-Status": "Confirmed",
+            "X-User-Id": "admin",
+            "X-Roles": "admin",
+            "X-Is-Admin-Project": "True",
+        }
+        answer = self.plain("POST", GROUPS, json=self.group(), headers=headers)
+        self.assertEqual(answer.status_code, 401)
+
+    def test_logins_and_version_documents_need_no_token(self) -> None:
+        self.assertEqual(self.plain("GET", "/").status_code, 300)
+        self.assertEqual(self.plain("GET", "/v3").status_code, 200)
+        self.assertEqual(self.plain("GET", "/v3/").status_code, 200)
+        self.assertEqual(self.plain("HEAD", "/v3").content, b"")
+        login = {
+            "auth": {
+                "identity": {
+                    "methods": ["password"],
+                    "password": {
+                        "user": {
+                            "name": "admin",
+                            "domain": {"id": "default"},
+                            "password": self.system.central.admin_password,
+                        }
+                    },
+                }
+            }
+        }
+        answer = self.plain("POST", "/v3/auth/tokens", json=login)
+        self.assertEqual(answer.status_code, 201, answer.text)
+        self.assertTrue(answer.headers["X-Subject-Token"])
+
+    def test_every_link_points_at_the_gateway(self) -> None:
+        created = self.system.change("POST", GROUPS, self.group())
+        documents = [
+            self.plain("GET", "/"),
+            self.plain("GET", "/v3"),
+            created,
+            self.system.call("GET", GROUPS),
+            self.system.call("GET", f"{GROUPS}/{created.json()['group']['id']}"),
+        ]
+        backend = urlsplit(self.system.central.url).netloc
+        for answer in documents:
+            links = re.findall(r'https?://[^/"\s]+', answer.text)
+            self.assertTrue(links, answer.text)
+            self.assertEqual(set(links), {self.system.url})
+            self.assertNotIn(backend, answer.headers.get("Location", ""))
+
+    def test_reads_pass_and_leave_no_trace(self) -> None:
+        before = self.system.number_of_jobs()
+        answer = self.system.call("GET", "/v3/users?name=admin")
+        self.assertEqual([user["name"] for user in answer.json()["users"]], ["admin"])
+        self.assertNotIn("X-Headwater-Job", answer.headers)
+        head = self.system.call("HEAD", f"/v3/users/{answer.json()['users'][0]['id']}")
+        self.assertEqual((head.status_code, head.content), (200, b""))
+        self.assertEqual(self.system.number_of_jobs(), before)
+
+    def test_calls_that_no_file_describes_pass(self) -> None:
+        region = {"region": {"id": self.unique("region")}}
+        answer = self.system.call("POST", "/v3/regions", region)
+        self.assertEqual(answer.status_code, 201, answer.text)
+        self.assertNotIn("X-Headwater-Job", answer.headers)
+        gone = self.system.call("DELETE", f"/v3/regions/{region['region']['id']}")
+        self.assertEqual((gone.status_code, gone.content), (204, b""))
+
+    def test_what_the_central_cloud_refuses_leaves_no_job(self) -> None:
+        group = self.group()
+        self.system.change("POST", GROUPS, group)
+        before = self.system.number_of_jobs()
+        for method, path, body, status in (
+            ("POST", GROUPS, group, 409),
+            ("POST", GROUPS, {"group": {"name": 7}}, 400),
+            ("PATCH", f"{GROUPS}/unknown", {"group": {"name": "x"}}, 404),
+            ("DELETE", f"{GROUPS}/unknown", None, 404),
+            ("PUT", f"{GROUPS}/unknown/users/unknown", None, 404),
+        ):
+            with self.subTest(method=method, path=path):
+                answer = self.system.call(method, path, body)
+                self.assertEqual(answer.status_code, status, answer.text)
+                self.assertEqual(answer.json()["error"]["code"], status)
+                self.assertNotIn("X-Headwater-Job", answer.headers)
+        self.assertEqual(self.system.number_of_jobs(), before)
+
+    def test_a_user_who_may_not_is_refused_by_the_central_cloud(self) -> None:
+        user = {"name": self.unique("user"), "domain_id": "default", "password": "password-1"}
+        self.system.change("POST", "/v3/users", {"user": user})
+        login = {
+            "auth": {
+                "identity": {
+                    "methods": ["password"],
+                    "password": {
+                        "user": {
+                            "name": user["name"],
+                            "domain": {"id": "default"},
+                            "password": "password-1",
+                        }
+                    },
+                }
+            }
+        }
+        token = self.plain("POST", "/v3/auth/tokens", json=login).headers["X-Subject-Token"]
+        before = self.system.number_of_jobs()
+        answer = self.system.call("POST", GROUPS, self.group(), token=token)
+        self.assertEqual(answer.status_code, 403)
+        self.assertEqual(self.system.number_of_jobs(), before)
+
+    def test_a_body_that_is_not_json_gets_the_central_clouds_own_refusal(self) -> None:
+        before = self.system.number_of_jobs()
+        for body in (b"{not json", b"[]", b'"group"', b""):
+            with self.subTest(body=body):
+                answer = self.system.http.post(
+                    self.system.url + GROUPS,
+                    data=body,
+                    headers={
+                        "X-Auth-Token": self.system.central.admin_session().get_token(),
+                        "Content-Type": "application/json",
+                    },
+                    timeout=PATIENCE,
+                )
+                self.assertEqual(answer.status_code, 400, answer.text)
+        self.assertEqual(self.system.number_of_jobs(), before)
+
+    def test_a_recorded_body_over_the_limit_is_refused(self) -> None:
+        group = self.group()
+        group["group"]["description"] = "x" * 5000  # type: ignore[index]
+        answer = self.system.call("POST", GROUPS, group)
+        self.assertEqual(answer.status_code, 413)
+        self.assertEqual(answer.json()["error"]["code"], 413)
+
+        def pieces() -> object:
+            yield json.dumps(group).encode()
+
+        chunked = self.system.http.post(
+            self.system.url + GROUPS,
+            data=pieces(),
+            headers={"X-Auth-Token": self.system.central.admin_session().get_token()},
+            timeout=PATIENCE,
+        )
+        self.assertEqual(chunked.status_code, 413)
+
+    def test_a_chunked_change_is_recorded(self) -> None:
+        group = self.group()
+
+        def pieces() -> object:
+            for byte in json.dumps(group).encode():
+                yield bytes([byte])
+
+        answer = self.system.http.post(
+            self.system.url + GROUPS,
+            data=pieces(),
+            headers={
+                "X-Auth-Token": self.system.central.admin_session().get_token(),
+                "Content-Type": "application/json",
+            },
+            timeout=PATIENCE,
+        )
+        self.assertEqual(answer.status_code, 201, answer.text)
+        self.system.wait(answer)
+
+    def test_other_spellings_of_a_path_are_recorded_too(self) -> None:
+        for path in ("/v3/groups/", "/v3/%67roups", "/v3%2Fgroups", "/v3/groups?x=1"):
+            with self.subTest(path=path):
+                answer = self.system.call("POST", path, self.group())
+                if answer.ok:
+                    self.system.wait(answer)
+                else:
+                    self.assertEqual(answer.status_code, 404, answer.text)
+
+    def test_the_job_knows_who_asked(self) -> None:
+        request_id = "req-12345678-1234-1234-1234-123456789012"
+        answer = self.system.call(
+            "POST", GROUPS, self.group(), headers={"X-Openstack-Request-Id": request_id}
+        )
+        job = self.system.job(answer).job
+        admin = self.one(self.system.central, "user", name="admin")
+        project = self.one(self.system.central, "project", name="admin")
+        self.assertEqual(
+            (job.user_id, job.user_name, job.project_id, job.request_id),
+            (admin["id"], "admin", project["id"], request_id),
+        )
+        without = self.system.change("POST", GROUPS, self.group())
+        self.assertEqual(
+            self.system.job(without).job.request_id, without.headers["X-Openstack-Request-Id"]
+        )
+
+    def test_what_can_be_read_in_two_ways_is_refused(self) -> None:
+        start = ["POST /v3/auth/tokens HTTP/1.1", "Host: x", "Connection: close"]
+        for headers in (
+            ["Content-Length: 2", "Content-Length: 3"],
+            ["Content-Length: 2", "Transfer-Encoding: chunked"],
+            ["Transfer-Encoding: xchunked"],
+            ["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"],
+            ["Content-Length: +2"],
+            ["Content-Length : 2"],
+        ):
+            with self.subTest(headers=headers):
+                received = self.raw(*start, *headers, body=b"{}")
+                self.assertRegex(received, rb"^HTTP/1\.[01] 400 ")
+
+    def test_an_exchange_that_comes_round_again_is_refused(self) -> None:
+        answer = self.plain("GET", "/v3", headers={"Via": "1.1 other, 1.1 headwater"})
+        self.assertEqual(answer.status_code, 508)
+
+    def test_a_token_revoked_through_the_gateway_is_refused_by_the_central_cloud(self) -> None:
+        session = self.system.central.admin_session()
+        token = self.plain(
+            "POST",
+            "/v3/auth/tokens",
+            json={
+                "auth": {
+                    "identity": {"methods": ["token"], "token": {"id": session.get_token()}},
+                    "scope": {"project": {"name": "admin", "domain": {"id": "default"}}},
+                }
+            },
+        ).headers["X-Subject-Token"]
+        self.assertEqual(self.system.call("GET", GROUPS, token=token).status_code, 200)
+        revoked = self.system.call("DELETE", "/v3/auth/tokens", headers={"X-Subject-Token": token})
+        self.assertEqual(revoked.status_code, 204)
+        await_(
+            lambda: self.system.call("GET", GROUPS, token=token).status_code == 401,
+            "the token to be refused",
+        )
+
+
+class CentralCloudAway(SystemTest):
+    """In front of a central cloud that is away or frozen."""
+
+    regions: ClassVar = ("subcloud1",)
+    options: ClassVar = {"api_proxy": {"answer_timeout": 0.5}}
+
+    def test_a_central_cloud_that_is_away_is_a_502_and_leaves_no_job(self) -> None:
+        self.assertEqual(self.system.call("GET", GROUPS).status_code, 200)  # the token is known
+        self.system.central.stop()
+        self.addCleanup(self.system.central.wait_ready)
+        self.addCleanup(self.system.central.start)
+        token = self.system.central.admin_session().get_token()
+        before = self.system.number_of_jobs()
+        for method, body in (("GET", None), ("POST", {"group": {"name": self.unique("g")}})):
+            answer = self.system.call(method, GROUPS, body, token=token)
+            self.assertEqual(answer.status_code, 502, answer.text)
+            self.assertIn("cannot be reached", answer.json()["error"]["message"])
+        self.assertEqual(self.system.number_of_jobs(), before)
+        unknown = self.system.call("GET", GROUPS, token="not-seen-before")
+        self.assertEqual(unknown.status_code, 503, unknown.text)
+        self.assertEqual(unknown.json()["error"]["code"], 503)
+        self.assertIn("Retry-After", unknown.headers)
+
+    def test_a_change_whose_answer_never_came_stays_open(self) -> None:
+        name = self.unique("group")
+        self.assertEqual(self.system.call("GET", GROUPS).status_code, 200)
+        self.system.central.pause()
+        try:
+            body = {"group": {"name": name, "domain_id": "default"}}
+            answer = self.system.call("POST", GROUPS, body)
+        finally:
+            self.system.central.resume()
+        self.assertEqual(answer.status_code, 504, answer.text)
+        self.assertEqual(answer.json()["error"]["code"], 504)
+        left = self.system.open_jobs()
+        self.assertEqual([each.job.resource_type for each in left], ["group"])
+        done = self.system.manage("job", "list", "--state", "open", "-f", "json")
+        self.assertEqual([row["ID"] for row in json.loads(done.stdout)], [left[0].job.uuid])
+
+
+class Start(SystemTest):
+    """What cannot work stops the start with one line."""
+
+    regions = ()
+
+    def test_a_database_that_cannot_be_written_is_named(self) -> None:
+        file = self.system.directory / "missing" / "headwater.db"
+        done = self.run_with("database", "connection", f"sqlite:///{file}")
+        self.assertIn(str(file), done)
+
+    def test_an_address_in_use_is_named(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            listen = f"127.0.0.1:{taken.getsockname()[1]}"
+            done = self.run_with("endpoint_type:identity", "listen", listen)
+        self.assertIn(listen, done)
+
+    def test_an_endpoint_file_that_is_wrong_is_named(self) -> None:
+        own = self.system.directory / "own"
+        own.mkdir(exist_ok=True)
+        (own / "mine.yaml").write_text("endpoint_type: mine\n")
+        done = self.run_with("endpoints", "directory", str(own))
+        self.assertIn("mine.yaml", done)
+        self.assertIn("service_type", done)
+
+    def run_with(self, group: str, name: str, value: str) -> str:
+        """Start with one option changed; the one line that it ends with."""
+        config = self.system.config.read_text()
+        part = self.system.directory / "changed.conf"
+        part.write_text(f"{config}\n[{group}]\n{name} = {value}\n")
+        process = Process("headwater-all-in-one", part, self.system.directory / "start.log")
+        self.assertEqual(process.popen.wait(PATIENCE), 1, process.log())
+        last = process.log().strip().splitlines()[-1]
+        self.assertTrue(last.startswith("headwater-all-in-one: "), process.log())
+        self.assertNotIn("Traceback", process.log())
+        return last
