@@ -24,7 +24,8 @@ def run(serve: Callable[[cfg.ConfigOpts], None], description: str) -> int:
     """
     name = Path(sys.argv[0]).name
     try:
-        conf = configuration.load(sys.argv[1:], description=description)
+        # The global object, because oslo.messaging registers some of its options with it only.
+        conf = configuration.load(sys.argv[1:], description=description, conf=cfg.CONF)
         opts.register_service_opts(conf)
         files = ", ".join(conf.config_file or []) or "no configuration file"
         LOG.info("Starting %s (%s)", name, files)

@@ -20,14 +20,20 @@ from headwater.common.errors import ConfigurationError
 _MODULES = (base, api_proxy, central, endpoints, engine, secrets, subclouds)
 
 
-def load(argv: Sequence[str], *, description: str, set_up_logging: bool = True) -> cfg.ConfigOpts:
+def load(
+    argv: Sequence[str],
+    *,
+    description: str,
+    set_up_logging: bool = True,
+    conf: cfg.ConfigOpts | None = None,
+) -> cfg.ConfigOpts:
     """Parse command line and configuration files and return the options.
 
     Without `--config-file`, oslo.config's search path applies (such as
     /etc/headwater/headwater.conf); no file at all is fine: the defaults are the embedded mode.
-    Raises ConfigurationError in one line.
+    `conf` is filled where one is given. Raises ConfigurationError in one line.
     """
-    conf = cfg.ConfigOpts()
+    conf = conf or cfg.ConfigOpts()
     register(conf)
     log.register_options(conf)
     set_library_defaults()
