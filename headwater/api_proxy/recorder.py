@@ -3,13 +3,12 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from headwater.api_proxy.interpreter import Change, master_id
 from headwater.api_proxy.router import Recorded
 from headwater.common.context import Caller
-from headwater.common.errors import DatabaseUnavailable
+from headwater.common.errors import DatabaseUnavailable, NotFound
 from headwater.common.secrets import KeyRing
 from headwater.common.states import Operation
 from headwater.db import jobs, resources
@@ -67,19 +66,11 @@ class Recorder:
         Never raises: the client's answer is the central cloud's. A job that cannot be closed now
         stays open, which is how it is found again.
         """
-        if change.operation is not Operation.DELETE and change.natural_key is None:
-            change = replace(change, natural_key=change.info.key_before)
         try:
-            number = enqueue_work(
-                self._database,
-                self._key_ring,
-                job,
-                operation=change.operation,
-                master_id=change.master_id,
-                natural_key=change.natural_key,
-                info=change.info,
-                request_id=request_id,
-            )
+            try:
+                number = self._enqueue(job, change, request_id)
+            except NotFound:
+                number = self._enqueue_settled(job, change, request_id)
         except Exception:  # the client's answer must not depend on anything that is ours
             LOG.exception("Job %s stays open although the central cloud accepted it", job.uuid)
             return
@@ -93,3 +84,31 @@ class Recorder:
         )
         if number:
             self._notifier.notify(self._endpoint_type)
+
+    def _enqueue(self, job: Job, change: Change, request_id: str | None) -> int:
+        natural_key = change.natural_key
+        if natural_key is None and change.operation is not Operation.DELETE:
+            natural_key = change.info.key_before
+        return enqueue_work(
+            self._database,
+            self._key_ring,
+            job,
+            operation=change.operation,
+            master_id=change.master_id,
+            natural_key=natural_key,
+            info=change.info,
+            request_id=request_id,
+        )
+
+    def _enqueue_settled(self, job: Job, change: Change, request_id: str | None) -> int:
+        """Queue a change whose intent was settled while its exchange was still under way.
+
+        Where the engine found that it had happened it is queued already; where it had not happened
+        yet the intent is gone, and is written again.
+        """
+        try:
+            jobs.get(self._database, job.uuid)
+        except NotFound:
+            again = jobs.reopen_intent(self._database, job, self._key_ring.encrypt({}))
+            return self._enqueue(again, change, request_id)
+        return 0

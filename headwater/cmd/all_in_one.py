@@ -12,7 +12,7 @@ from oslo_config import cfg
 from headwater.api_proxy import auth, deploy, server
 from headwater.cmd import build, launch
 from headwater.engine.notifier import DirectNotifier
-from headwater.engine.service import EngineWorkerService
+from headwater.engine.service import EngineParts, EngineWorkerService
 
 
 def main() -> int:
@@ -29,7 +29,7 @@ def _serve(conf: cfg.ConfigOpts) -> None:
     auth.require_options(conf)
     opened = build.database(conf, embedded=True)
     keys = build.key_ring(conf, embedded=True)
-    worker = build.worker(conf, known, opened, keys)
+    worker, periodic = build.engine(conf, known, opened, keys)
     notifier = DirectNotifier(worker.wake)
     listeners = deploy.listeners(conf, list(known))
     gateways = [
@@ -44,7 +44,9 @@ def _serve(conf: cfg.ConfigOpts) -> None:
         for item in listeners
     ]
     sockets = [(item.endpoint_type.name, server.bind(item)) for item in listeners]
-    engine = EngineWorkerService(lambda: (worker, None), conf.graceful_shutdown_timeout)
+    engine = EngineWorkerService(
+        lambda: EngineParts(worker, periodic, None), conf.graceful_shutdown_timeout
+    )
     launch.alone(conf, engine, server.WsgiService(conf, sockets, lambda: gateways)).wait()
 
 

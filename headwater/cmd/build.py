@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds the objects of a process from its configuration; shared by all console scripts."""
 
+import functools
 from pathlib import Path
 
 from oslo_config import cfg
 
 from headwater.common import conf as configuration
+from headwater.common.concurrency import StoppableThread
 from headwater.common.conf import endpoints as endpoint_options
 from headwater.common.endpoints.model import EndpointType
 from headwater.common.endpoints.registry import Registry, load_registry
@@ -14,12 +16,14 @@ from headwater.common.secrets import KeyRing
 from headwater.common.sessions import ServiceClient, configured_session
 from headwater.db import lanes, schema
 from headwater.db.connection import Database, connect
+from headwater.engine import periodic
 from headwater.engine.execution import LaneRunner
 from headwater.engine.retry import Policy
 from headwater.engine.worker import Worker, WorkerSettings
 from headwater.orchestrator.subclouds import AccessSettings, SubcloudAccess
 from headwater.orchestrator.sync.central import CentralReader
 from headwater.orchestrator.sync.replay import SyncHandler
+from headwater.orchestrator.sync.settle import Settler
 
 
 def registry(conf: cfg.ConfigOpts) -> Registry:
@@ -93,20 +97,15 @@ def upstream(conf: cfg.ConfigOpts, endpoint_type: EndpointType) -> str:
         ) from error
 
 
-def worker(conf: cfg.ConfigOpts, known: Registry, opened: Database, keys: KeyRing) -> Worker:
-    """An engine worker that replays changes; lanes for new endpoint types are made."""
+def engine(
+    conf: cfg.ConfigOpts, known: Registry, opened: Database, keys: KeyRing
+) -> tuple[Worker, tuple[StoppableThread, ...]]:
+    """An engine worker that replays changes, and its periodic work.
+
+    Lanes for new endpoint types are made.
+    """
     lanes.ensure(opened, known.names)
-
-    def central(endpoint_type: EndpointType) -> CentralReader:
-        clients: list[ServiceClient] = []
-
-        def client() -> ServiceClient:
-            if not clients:
-                clients.append(central_client(conf, endpoint_type))
-            return clients[0]
-
-        return CentralReader(client)
-
+    readers = {item.name: _central_reader(conf, item) for item in known}
     access = SubcloudAccess(
         keys,
         AccessSettings(
@@ -119,7 +118,7 @@ def worker(conf: cfg.ConfigOpts, known: Registry, opened: Database, keys: KeyRin
     runner = LaneRunner(
         opened,
         keys,
-        SyncHandler(opened, known, access, central),
+        SyncHandler(opened, known, access, readers),
         policy=Policy(
             max_tries=settings.max_tries,
             retry_delay=settings.retry_delay,
@@ -128,7 +127,7 @@ def worker(conf: cfg.ConfigOpts, known: Registry, opened: Database, keys: KeyRin
         batch=settings.batch,
         lease=settings.lease,
     )
-    return Worker(
+    worker = Worker(
         opened,
         runner,
         WorkerSettings(
@@ -138,3 +137,10 @@ def worker(conf: cfg.ConfigOpts, known: Registry, opened: Database, keys: KeyRin
             poll_interval=settings.poll_interval,
         ),
     )
+    settler = Settler(opened, keys, known, readers, worker.wake, age=settings.settle_after)
+    return worker, (periodic.every(settings.settle_interval, "settler", settler.run),)
+
+
+def _central_reader(conf: cfg.ConfigOpts, endpoint_type: EndpointType) -> CentralReader:
+    """A reader that logs in when it first reads."""
+    return CentralReader(functools.cache(lambda: central_client(conf, endpoint_type)))

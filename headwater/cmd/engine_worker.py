@@ -6,15 +6,13 @@ import headwater.cmd.eventlet_first  # noqa: F401 - before anything that uses th
 # isort: on
 
 import sys
-from typing import Any
 
 from oslo_config import cfg
 
 from headwater.cmd import build, launch
 from headwater.common import messaging
 from headwater.engine import rpc
-from headwater.engine.service import EngineWorkerService
-from headwater.engine.worker import Worker
+from headwater.engine.service import EngineParts, EngineWorkerService
 
 
 def main() -> int:
@@ -28,11 +26,12 @@ def _serve(conf: cfg.ConfigOpts) -> None:
     build.database(conf).dispose()
     build.key_ring(conf)
 
-    def make() -> tuple[Worker, Any]:
+    def make() -> EngineParts:
         """Made after the fork: database and broker connections belong to one process."""
-        worker = build.worker(conf, known, build.open_database(conf), build.key_ring(conf))
-        transport = messaging.transport(conf)
-        return worker, rpc.server(transport, worker.owner, worker.wake)
+        opened, keys = build.open_database(conf), build.key_ring(conf)
+        worker, periodic = build.engine(conf, known, opened, keys)
+        server = rpc.server(messaging.transport(conf), worker.owner, worker.wake)
+        return EngineParts(worker, periodic, server)
 
     engine = EngineWorkerService(make, conf.graceful_shutdown_timeout)
     launch.processes(conf, engine, conf.workers).wait()

@@ -4,6 +4,7 @@
 import json
 import uuid
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -34,32 +35,11 @@ _JOB = (
 )
 
 
-@retried
 def open_intent(database: Database, intent: NewIntent) -> Job:
     """Write down what is about to be forwarded, and return the open job."""
-    values = {
-        "uuid": str(uuid.uuid4()),
-        "endpoint_type": intent.endpoint_type,
-        "resource_type": intent.resource_type,
-        "operation_type": intent.operation,
-        "source_resource_id": intent.master_id,
-        "intent_state": IntentState.OPEN,
-        "overlapped": False,
-        "resource_info": intent.resource_info,
-        "user_id": intent.caller.user_id,
-        "user_name": intent.caller.user_name,
-        "project_id": intent.caller.project_id,
-        "request_id": intent.caller.request_id,
-        "created_at": clock.now(),
-    }
-    with database.write() as connection:
-        result = connection.execute(orch_job.insert().values(values))
-        key = result.inserted_primary_key
-    if key is None:
-        raise AssertionError("INSERT of one row returns its key")
-    return Job(
-        id=key[0],
-        uuid=str(values["uuid"]),
+    job = Job(
+        id=0,
+        uuid=str(uuid.uuid4()),
         endpoint_type=intent.endpoint_type,
         resource_type=intent.resource_type,
         operation=intent.operation,
@@ -73,6 +53,34 @@ def open_intent(database: Database, intent: NewIntent) -> Job:
         accepted_at=None,
         finished_at=None,
     )
+    return reopen_intent(database, job, intent.resource_info)
+
+
+@retried
+def reopen_intent(database: Database, job: Job, resource_info: str) -> Job:
+    """Write an open job under its uuid, and return it with its new row id."""
+    with database.write() as connection:
+        result = connection.execute(
+            orch_job.insert().values(
+                uuid=job.uuid,
+                endpoint_type=job.endpoint_type,
+                resource_type=job.resource_type,
+                operation_type=job.operation,
+                source_resource_id=job.master_id,
+                intent_state=IntentState.OPEN,
+                overlapped=False,
+                resource_info=resource_info,
+                user_id=job.user_id,
+                user_name=job.user_name,
+                project_id=job.project_id,
+                request_id=job.request_id,
+                created_at=job.created_at,
+            )
+        )
+        key = result.inserted_primary_key
+    if key is None:
+        raise AssertionError("INSERT of one row returns its key")
+    return replace(job, id=key[0])
 
 
 @retried
@@ -216,6 +224,34 @@ def finish(database: Database, job_ids: Collection[int] | None = None) -> int:
         statement = statement.where(orch_job.c.id.in_(sorted(job_ids)))
     with database.write() as connection:
         return connection.execute(statement).rowcount
+
+
+def open_info(database: Database, job_id: int) -> str:
+    """The encrypted info of an open job; raises NotFound when it is not open."""
+    with database.read() as connection:
+        info: str | None = connection.execute(
+            sa.select(orch_job.c.resource_info).where(
+                orch_job.c.id == job_id, orch_job.c.intent_state == IntentState.OPEN
+            )
+        ).scalar_one_or_none()
+    if info is None:
+        raise NotFound("The job is not open.")
+    return info
+
+
+def open_since(database: Database, age: float, *, limit: int) -> Sequence[tuple[Job, str]]:
+    """Open jobs that are older than `age` seconds, oldest first, with their encrypted info."""
+    with database.read() as connection:
+        rows = connection.execute(
+            sa.select(*_JOB, orch_job.c.resource_info)
+            .where(
+                orch_job.c.intent_state == IntentState.OPEN,
+                orch_job.c.created_at < clock.after(-age),
+            )
+            .order_by(orch_job.c.id)
+            .limit(limit)
+        ).all()
+    return [(_job(row), row.resource_info) for row in rows]
 
 
 def get(database: Database, job_uuid: str) -> JobSummary:

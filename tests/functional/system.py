@@ -100,10 +100,19 @@ class Process:
 class System:
     """Clouds and headwater in front of them. Close it; use `SystemTest` in tests."""
 
-    def __init__(self, regions: Iterable[str], options: Mapping[str, Mapping[str, object]]):
+    def __init__(
+        self,
+        regions: Iterable[str],
+        options: Mapping[str, Mapping[str, object]],
+        program: str = "headwater-all-in-one",
+        prepare: Iterable[tuple[str, ...]] = (),
+    ):
         self._cleanup = contextlib.ExitStack()
         try:
             self._make(regions, options)
+            for command in prepare:
+                self.manage(*command).check_returncode()
+            self.process = self.start(program)
         except BaseException:
             self.close()
             raise
@@ -126,7 +135,6 @@ class System:
         self.listen = "127.0.0.1:0"
         self.write_config()
         self._database: Database | None = None
-        self.process = self.start("headwater-all-in-one")
         self._database: Database | None = None
 
     def close(self) -> None:
@@ -298,13 +306,16 @@ class SystemTest(unittest.TestCase):
 
     regions: typing.ClassVar[tuple[str, ...]] = ("subcloud1", "subcloud2")
     options: typing.ClassVar[Mapping[str, Mapping[str, object]]] = {}
+    #: The service with the gateway, and what an operator runs before its first start.
+    program: typing.ClassVar[str] = "headwater-all-in-one"
+    prepare: typing.ClassVar[tuple[tuple[str, ...], ...]] = ()
     system: typing.ClassVar[System]
 
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
         require_services()
-        cls.system = System(cls.regions, cls.options)
+        cls.system = System(cls.regions, cls.options, cls.program, cls.prepare)
         cls.addClassCleanup(cls.system.close)
         for name in cls.regions:
             cls.system.add(name)

@@ -281,7 +281,10 @@ class CentralCloudAway(SystemTest):
     """In front of a central cloud that is away or frozen."""
 
     regions: ClassVar = ("subcloud1",)
-    options: ClassVar = {"api_proxy": {"answer_timeout": 0.5}}
+    options: ClassVar = {
+        "api_proxy": {"answer_timeout": 0.5},
+        "engine": {"settle_after": 3, "settle_interval": 0.2},
+    }
 
     def test_a_central_cloud_that_is_away_is_a_502_and_leaves_no_job(self) -> None:
         self.assertEqual(self.system.call("GET", GROUPS).status_code, 200)  # the token is known
@@ -300,21 +303,67 @@ class CentralCloudAway(SystemTest):
         self.assertEqual(unknown.json()["error"]["code"], 503)
         self.assertIn("Retry-After", unknown.headers)
 
-    def test_a_change_whose_answer_never_came_stays_open(self) -> None:
-        name = self.unique("group")
-        self.assertEqual(self.system.call("GET", GROUPS).status_code, 200)
+    def unanswered(self, method: str, path: str, body: object = None) -> None:
+        """Send a call that the central cloud carries out after the gateway has given up."""
+        self.assertEqual(self.system.call("GET", GROUPS).status_code, 200)  # the token is known
         self.system.central.pause()
         try:
-            body = {"group": {"name": name, "domain_id": "default"}}
-            answer = self.system.call("POST", GROUPS, body)
+            answer = self.system.call(method, path, body)
         finally:
             self.system.central.resume()
         self.assertEqual(answer.status_code, 504, answer.text)
         self.assertEqual(answer.json()["error"]["code"], 504)
-        left = self.system.open_jobs()
-        self.assertEqual([each.job.resource_type for each in left], ["group"])
+
+    def await_settled(self) -> None:
+        await_(lambda: not self.system.open_jobs(), "open jobs to be settled")
+
+    def test_a_create_whose_answer_was_lost_is_found_and_replayed(self) -> None:
+        user = {"name": self.unique("user"), "domain_id": "default", "password": "kept-safe"}
+        self.unanswered("POST", "/v3/users", {"user": user})
+        self.assertEqual([each.job.master_id for each in self.system.open_jobs()], [None])
+        self.await_settled()
+        cloud = self.system.subclouds["subcloud1"]
+        await_(lambda: self.find(cloud, "user", name=user["name"]), "the user on the subcloud")
+        self.assertTrue(self.can_login(cloud, user["name"], "kept-safe"))
+
+    def test_an_update_and_a_delete_whose_answers_were_lost_are_replayed(self) -> None:
+        cloud = self.system.subclouds["subcloud1"]
+        groups = [
+            self.system.change(
+                "POST", GROUPS, {"group": {"name": self.unique("group"), "domain_id": "default"}}
+            ).json()["group"]
+            for _ in range(2)
+        ]
+        name = self.unique("renamed")
+        self.unanswered("PATCH", f"{GROUPS}/{groups[0]['id']}", {"group": {"name": name}})
+        self.unanswered("DELETE", f"{GROUPS}/{groups[1]['id']}")
+        self.await_settled()
+        await_(lambda: self.find(cloud, "group", name=name), "the new name on the subcloud")
+        await_(
+            lambda: not self.find(cloud, "group", name=groups[1]["name"]), "the group to be gone"
+        )
+
+    def test_a_create_that_was_refused_unheard_is_dropped(self) -> None:
+        group = {"group": {"name": self.unique("group"), "domain_id": "default"}}
+        self.system.change("POST", GROUPS, group)
+        before = self.system.number_of_jobs()
+        self.unanswered("POST", GROUPS, group)
+        self.await_settled()
+        self.assertEqual(self.system.number_of_jobs(), before)
+
+    def test_a_password_change_whose_answer_was_lost_waits_for_the_operator(self) -> None:
+        user = {"name": self.unique("user"), "domain_id": "default", "password": "first-one"}
+        user_id = self.system.change("POST", "/v3/users", {"user": user}).json()["user"]["id"]
+        self.unanswered("PATCH", f"/v3/users/{user_id}", {"user": {"password": "second-one"}})
+        self.system.process.wait_for("stays open: nobody can read")
         done = self.system.manage("job", "list", "--state", "open", "-f", "json")
-        self.assertEqual([row["ID"] for row in json.loads(done.stdout)], [left[0].job.uuid])
+        (row,) = json.loads(done.stdout)
+        cloud = self.system.subclouds["subcloud1"]
+        self.assertTrue(self.can_login(cloud, user["name"], "first-one"))
+        done = self.system.manage("job", "settle", row["ID"], "--accept")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.system.manage("job", "wait", row["ID"])
+        self.assertTrue(self.can_login(cloud, user["name"], "second-one"))
 
 
 class Start(SystemTest):

@@ -38,6 +38,7 @@ _COMMANDS: dict[str, type[Command]] = {
     "job requests": jobs.ListRequests,
     "job wait": jobs.Wait,
     "job retry": jobs.Retry,
+    "job settle": jobs.Settle,
 }
 
 

@@ -13,10 +13,12 @@ from cliff.show import ShowOne
 from headwater.cmd.manage.columns import Columns, record_columns
 from headwater.common.clock import isoformat
 from headwater.common.errors import DeadlineExceeded, InvalidInput
-from headwater.common.states import PENDING, IntentState, RequestState
+from headwater.common.states import PENDING, IntentState, Operation, RequestState
 from headwater.db import jobs, lanes, requests
 from headwater.db.connection import Database
 from headwater.db.records import JobSummary
+from headwater.engine.submission import enqueue_work
+from headwater.engine.task import ResourceInfo
 
 #: Seconds between two looks while waiting: one indexed statement each.
 _LOOK = 0.1
@@ -167,6 +169,56 @@ class Retry(_OneJob):
         number = requests.retry(self.app.database, job.id)
         lanes.request(self.app.database, [job.endpoint_type], at_once=True)
         self.app.stdout.write(f"{number} requests are queued again.\n")
+
+
+class Settle(_OneJob):
+    """Decide about an open job that headwater cannot decide about itself.
+
+    A job is open while nobody knows whether the central cloud did it. Most are settled by reading
+    the central cloud; a change of a password cannot be read.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Take the decision."""
+        parser = super().get_parser(prog_name)
+        decision = parser.add_mutually_exclusive_group(required=True)
+        decision.add_argument(
+            "--accept", action="store_true", help="The central cloud did it: replay it."
+        )
+        decision.add_argument(
+            "--drop", action="store_true", help="The central cloud did not do it: forget it."
+        )
+        parser.add_argument(
+            "--resource-id",
+            metavar="ID",
+            help="The id in the central cloud; needed to accept a create.",
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Accept or drop."""
+        opened = self.app.database
+        job = jobs.get(opened, parsed_args.id).job
+        encrypted = jobs.open_info(opened, job.id)
+        if parsed_args.drop:
+            jobs.drop_intent(opened, job.id)
+            return
+        master_id = job.master_id or parsed_args.resource_id
+        if master_id is None:
+            raise InvalidInput("--resource-id: is needed, the job does not know what it created.")
+        info = ResourceInfo.from_json(self.app.key_ring.decrypt(encrypted))
+        number = enqueue_work(
+            opened,
+            self.app.key_ring,
+            job,
+            # A create is brought to what the central cloud has, with the secrets of its body.
+            operation=Operation.ALIGN if job.operation is Operation.CREATE else job.operation,
+            master_id=master_id,
+            natural_key=info.key_before,
+            info=info,
+        )
+        lanes.request(opened, [job.endpoint_type])
+        self.app.stdout.write(f"{number} requests are queued.\n")
 
 
 def wait(database: Database, job_uuid: str, timeout: float) -> JobSummary:

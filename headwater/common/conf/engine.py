@@ -49,6 +49,19 @@ OPTS = [
         help="Seconds before the second try; doubled for each further one, with jitter.",
     ),
     cfg.FloatOpt(
+        "settle_after",
+        default=300.0,
+        min=0.1,
+        help="Seconds after which a change whose answer from the central cloud was lost is settled "
+        "by reading the central cloud. Must be longer than any call through the gateway takes.",
+    ),
+    cfg.FloatOpt(
+        "settle_interval",
+        default=30.0,
+        min=0.1,
+        help="Seconds between two looks for such changes.",
+    ),
+    cfg.FloatOpt(
         "max_retry_delay",
         default=30.0,
         min=0.01,

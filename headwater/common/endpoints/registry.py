@@ -23,6 +23,13 @@ class Registry:
         """Names of all endpoint types."""
         return tuple(self._types)
 
+    def endpoint_type(self, name: str) -> EndpointType:
+        """One endpoint type; raises NotFound when no loaded endpoint file describes it."""
+        try:
+            return self._types[name]
+        except KeyError:
+            raise NotFound(f"No endpoint file describes {name}; was one removed?") from None
+
     def resource(self, endpoint_type: str, name: str) -> ResourceType:
         """One noun; raises NotFound when no loaded endpoint file describes it."""
         try:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads the central cloud: the master's present state is what subclouds are brought to."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from headwater.common.endpoints.model import ResourceType
@@ -46,9 +46,28 @@ class CentralReader:
         state: Mapping[str, Any] = answer.body[resource.body]
         return state
 
-    def _get(self, resource: ResourceType, path: str) -> Answer:
+    def find(self, resource: ResourceType, key: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """All resources with these fields, such as parts of a natural key. CentralUnreadable."""
+        if resource.collection is None or resource.list_key is None:
+            return []
+        params = {name: value for name, value in key.items() if isinstance(value, str)}
+        answer = self._get(resource, resource.collection.text, params)
+        if not answer.ok:
+            raise CentralUnreadable(
+                f"The central cloud answers {answer.status} for a list of {resource.name}: "
+                f"{answer.reason}"
+            )
+        return [
+            state
+            for state in answer.body[resource.list_key]
+            if all(state.get(name) == value for name, value in key.items())
+        ]
+
+    def _get(
+        self, resource: ResourceType, path: str, params: Mapping[str, str] | None = None
+    ) -> Answer:
         try:
-            return self._connect().call("GET", path)
+            return self._connect().call("GET", path, params=params)
         except (LoginRefused, NoEndpoint, ConfigurationError, ExchangeError) as error:
             raise CentralUnreadable(
                 f"The central cloud cannot be read for {resource.name}: {error}"
