@@ -38,6 +38,8 @@ def register(conf: cfg.ConfigOpts) -> None:
     conf.register_opts(OPTS, group=GROUP)
     loading.register_auth_conf_options(conf, GROUP.name)
     loading.register_session_conf_options(conf, GROUP.name)
+    # keystoneauth waits for ever by default.
+    conf.set_default("timeout", 30.0, group=GROUP.name)
 
 
 def list_opts() -> Iterable[tuple[str | None, Sequence[Any]]]:
