@@ -57,6 +57,12 @@ class ConnectionPool:
                 return
         connection.close()
 
+    def close(self) -> None:
+        """Close all idle connections."""
+        with self._lock:
+            while self._idle:
+                self._idle.pop().close()
+
     def _connect(self) -> http.client.HTTPConnection:
         timeout = self._settings.connect_timeout
         connection: http.client.HTTPConnection

@@ -25,14 +25,14 @@ class Answer:
         self.reason = response.reason or http.client.responses.get(response.status, "Unknown")
         self.headers = headers.downstream(response.getheaders())
         self._response, self._release = response, release
-        self._closed = False
+        self._complete = self._closed = False
 
     def __iter__(self) -> Iterator[bytes]:
         """The body in slices, each as soon as it is there. Raises NoAnswer when it breaks off."""
         try:
             while piece := self._response.read1(SLICE):
                 yield piece
-            self._check_complete()
+            self._finish()
         except (OSError, http.client.HTTPException) as error:
             raise _no_answer(error) from error
 
@@ -55,12 +55,14 @@ class Answer:
         """Give the connection back if it can be used again, else close it."""
         if not self._closed:
             self._closed = True
-            self._release(self._response.isclosed() and not self._response.will_close)
+            self._response.close()
+            self._release(self._complete and not self._response.will_close)
 
-    def _check_complete(self) -> None:
+    def _finish(self) -> None:
         # read1 ends silently when the peer closes before Content-Length is reached.
         if self._response.length:
             raise http.client.IncompleteRead(b"", self._response.length)
+        self._complete = True
 
 
 class Forwarder:

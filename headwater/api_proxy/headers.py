@@ -68,6 +68,8 @@ def upstream(headers: Headers, *, scheme: str, host: str, peer: str, version: st
             kept.append((name, value))
     if any(_names_us(element) for value in via for element in value.split(",")):
         raise Fault(508, "The exchange has passed this gateway before: an upstream points to it.")
+    if not any(name.lower() == "host" for name, _ in kept):  # HTTP/1.0
+        kept.append(("Host", host))
     kept += [
         ("X-Forwarded-For", ", ".join([*forwarded_for, _address(peer)])),
         ("X-Forwarded-Host", host),

@@ -11,10 +11,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import typing
 import unittest
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import requests
 import sqlalchemy as sa
@@ -26,24 +25,10 @@ from headwater.db import requests as orch_requests
 from headwater.db.connection import Database, connect
 from headwater.db.records import JobSummary, NewSubcloud, Request
 from tests.services.keystone import Keystone, require_services, start_clouds
-
-#: Seconds after which an awaited condition counts as missed; far beyond what any of them takes.
-PATIENCE = 30.0
+from tests.support.waiting import PATIENCE, eventually
 
 CENTRAL = "RegionOne"
 BIN = pathlib.Path(sys.executable).parent
-
-
-def await_(
-    condition: Callable[[], typing.Any], what: str, patience: float = PATIENCE
-) -> typing.Any:
-    """The first true value of CONDITION; an AssertionError that names WHAT when there is none."""
-    limit = time.monotonic() + patience
-    while not (value := condition()):
-        if time.monotonic() > limit:
-            raise AssertionError(f"{what}: not within {patience:g} s")
-        time.sleep(0.02)
-    return value
 
 
 class Process:
@@ -76,7 +61,7 @@ class Process:
                 raise AssertionError(f"{self.program} ended:\n{self.log()[-3000:]}")
             return found
 
-        match: re.Match[str] = await_(look, f"{pattern!r} in the log of {self.program}")
+        match: re.Match[str] = eventually(look, f"{pattern!r} in the log of {self.program}")
         return match
 
     def kill(self) -> None:
@@ -242,7 +227,7 @@ class System:
             pending = any(each.state in PENDING for each in found)
             return None if pending or len(found) < len(names) else found
 
-        found: list[Request] = await_(done, f"the replay of job {job.job.uuid}")
+        found: list[Request] = eventually(done, f"the replay of job {job.job.uuid}")
         failed = [each for each in found if each.state is RequestState.FAILED]
         if failed:
             raise AssertionError(f"job {job.job.uuid} failed: {failed}")

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 import requests
 
-from tests.functional.system import PATIENCE, Process, SystemTest, await_
+from tests.functional.system import Process, SystemTest
+from tests.support.waiting import PATIENCE, eventually
 
 GROUPS = "/v3/groups"
 
@@ -271,7 +272,7 @@ class Gateway(SystemTest):
         self.assertEqual(self.system.call("GET", GROUPS, token=token).status_code, 200)
         revoked = self.system.call("DELETE", "/v3/auth/tokens", headers={"X-Subject-Token": token})
         self.assertEqual(revoked.status_code, 204)
-        await_(
+        eventually(
             lambda: self.system.call("GET", GROUPS, token=token).status_code == 401,
             "the token to be refused",
         )
@@ -315,7 +316,7 @@ class CentralCloudAway(SystemTest):
         self.assertEqual(answer.json()["error"]["code"], 504)
 
     def await_settled(self) -> None:
-        await_(lambda: not self.system.open_jobs(), "open jobs to be settled")
+        eventually(lambda: not self.system.open_jobs(), "open jobs to be settled")
 
     def test_a_create_whose_answer_was_lost_is_found_and_replayed(self) -> None:
         user = {"name": self.unique("user"), "domain_id": "default", "password": "kept-safe"}
@@ -323,7 +324,7 @@ class CentralCloudAway(SystemTest):
         self.assertEqual([each.job.master_id for each in self.system.open_jobs()], [None])
         self.await_settled()
         cloud = self.system.subclouds["subcloud1"]
-        await_(lambda: self.find(cloud, "user", name=user["name"]), "the user on the subcloud")
+        eventually(lambda: self.find(cloud, "user", name=user["name"]), "the user on the subcloud")
         self.assertTrue(self.can_login(cloud, user["name"], "kept-safe"))
 
     def test_an_update_and_a_delete_whose_answers_were_lost_are_replayed(self) -> None:
@@ -338,8 +339,8 @@ class CentralCloudAway(SystemTest):
         self.unanswered("PATCH", f"{GROUPS}/{groups[0]['id']}", {"group": {"name": name}})
         self.unanswered("DELETE", f"{GROUPS}/{groups[1]['id']}")
         self.await_settled()
-        await_(lambda: self.find(cloud, "group", name=name), "the new name on the subcloud")
-        await_(
+        eventually(lambda: self.find(cloud, "group", name=name), "the new name on the subcloud")
+        eventually(
             lambda: not self.find(cloud, "group", name=groups[1]["name"]), "the group to be gone"
         )
 

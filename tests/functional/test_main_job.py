@@ -9,8 +9,9 @@ import requests
 
 from headwater.common.states import Availability, RequestState, SyncStatus
 from headwater.db import jobs, lanes, subclouds
-from tests.functional.system import PATIENCE, SystemTest, await_
+from tests.functional.system import SystemTest
 from tests.services.keystone import SERVICES_PYTHON
+from tests.support.waiting import PATIENCE, eventually
 
 
 class Replay(SystemTest):
@@ -176,7 +177,7 @@ class Replay(SystemTest):
         self.assertEqual(json.loads(done.stdout)["name"], self.name)
         self.assertEqual(self.system.number_of_jobs(), before + 1)
         summary = jobs.list_page(self.system.database, limit=1)[0]
-        await_(
+        eventually(
             lambda: jobs.get(self.system.database, summary.job.uuid).job.finished_at,
             "the end of the job",
         )
@@ -202,7 +203,7 @@ class Trouble(SystemTest):
         user_id = answer.json()["user"]["id"]
         self.system.call("PATCH", f"/v3/users/{user_id}", {"user": {"password": "pw-2"}})
         self.assertIs(self.lane("subcloud2"), SyncStatus.OUT_OF_SYNC)
-        await_(
+        eventually(
             lambda: (
                 subclouds.get(self.system.database, "subcloud2").availability_status
                 is Availability.OFFLINE
@@ -213,7 +214,7 @@ class Trouble(SystemTest):
         down.wait_ready()
         found = self.system.wait(answer)
         self.assertEqual([each.try_count for each in found], [1, 1], "waiting uses no tries up")
-        await_(lambda: self.lane("subcloud2") is SyncStatus.IN_SYNC, "subcloud2 to be in sync")
+        eventually(lambda: self.lane("subcloud2") is SyncStatus.IN_SYNC, "subcloud2 to be in sync")
         self.assertTrue(self.can_login(down, name, "pw-2"))
         self.assertIs(
             subclouds.get(self.system.database, "subcloud2").availability_status,
@@ -254,7 +255,7 @@ class Trouble(SystemTest):
                 None,
             )
 
-        request = await_(failed, "the request to fail")
+        request = eventually(failed, "the request to fail")
         self.assertEqual(request.region_name, "subcloud2")
         self.assertEqual(request.try_count, 5)
         self.assertIn("Login refused", request.error)
@@ -280,7 +281,7 @@ class Trouble(SystemTest):
         wrong = {"HEADWATER_SUBCLOUD_PASSWORD": "not-the-password"}
         system.manage("subcloud", "set", "subcloud2", "--password", environment=wrong)
         first = system.call("PATCH", f"/v3/users/{user_id}", {"user": {"email": "first@x.org"}})
-        await_(
+        eventually(
             lambda: any(
                 each.state is RequestState.FAILED for each in system.requests_of(system.job(first))
             ),
@@ -333,7 +334,9 @@ class Trouble(SystemTest):
         body = {"user": {"password": second, "original_password": first}}
         changed = system.change("POST", f"/v3/users/{user_id}/password", body)
         waiting = [answer, changed]
-        await_(lambda: all(system.job(each).job.finished_at for each in waiting), "the end of jobs")
+        eventually(
+            lambda: all(system.job(each).job.finished_at for each in waiting), "the end of jobs"
+        )
         with system.database.read() as connection:
             left = connection.exec_driver_sql(
                 "SELECT COUNT(*) FROM orch_job WHERE resource_info IS NOT NULL "
