@@ -89,19 +89,21 @@ _with_progress() (
     set +e
     text=$1
     shift
-    log=$(mktemp) || exit 1
-    trap 'rm -f "$log"' EXIT
+    # pip leaves its temporary directories behind when it is killed; here they go with ours.
+    scratch=$(mktemp -d) || exit 1
+    log=$scratch/log
+    trap 'rm -rf "$scratch"' EXIT
     SECONDS=0
     # Job control gives the command a process group of its own, so that all of it can be ended.
     set -m
-    "$@" >"$log" 2>&1 </dev/null &
+    TMPDIR=$scratch "$@" >"$log" 2>&1 </dev/null &
     child=$!
     set +m
     # Ctrl-C does not reach that group by itself: end it, then die of the same signal, which tells
     # the calling shell to stop as well.
     for name in INT TERM HUP; do
         # shellcheck disable=SC2064  # the values of now are meant
-        trap "kill -- -$child 2>/dev/null; rm -f '$log'; trap - $name; kill -s $name \$BASHPID" "$name"
+        trap "kill -- -$child 2>/dev/null; wait $child; rm -rf '$scratch'; echo >&2; trap - $name; kill -s $name \$BASHPID" "$name"
     done
     frames="|/-\\" frame=0 next=15
     [ -t 2 ] || printf '%s ...\n' "$text" >&2

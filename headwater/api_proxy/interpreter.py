@@ -82,6 +82,15 @@ def accepted(meaning: Recorded, intent: ResourceInfo, answer: bytes) -> Change |
     )
 
 
+def name(*candidates: Mapping[str, Any] | None) -> str | None:
+    """The first name in some objects, for showing."""
+    for candidate in candidates:
+        value = (candidate or {}).get("name")
+        if isinstance(value, str):
+            return value
+    return None
+
+
 def natural_key(resource: ResourceType, answer: bytes) -> Mapping[str, Any] | None:
     """The natural key in the body of an answer that shows a resource."""
     state = _object(answer, resource.body) if resource.body is not None else None

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from headwater.api_proxy import interpreter
 from headwater.api_proxy.interpreter import Change, master_id
 from headwater.api_proxy.router import Recorded
 from headwater.common.context import Caller
@@ -48,6 +49,7 @@ class Recorder:
                 resource_type=meaning.resource.name,
                 operation=meaning.call.operation,
                 master_id=master_id(meaning),
+                resource_name=interpreter.name(info.fields, info.key_before),
                 resource_info=self._key_ring.encrypt(info.to_json()),
                 caller=caller,
             ),
@@ -96,9 +98,19 @@ class Recorder:
             operation=change.operation,
             master_id=change.master_id,
             natural_key=natural_key,
+            resource_name=self._name(change),
             info=change.info,
             request_id=request_id,
         )
+
+    def _name(self, change: Change) -> str | None:
+        """What the change was about: the resource's name, or those of a link's ends."""
+        found = interpreter.name(change.info.fields, change.natural_key, change.info.key_before)
+        if found is not None or "/" not in change.master_id:
+            return found
+        ends = change.master_id.split("/")
+        keys = resources.natural_keys(self._database, self._endpoint_type, ends)
+        return " / ".join(interpreter.name(keys.get(end)) or end for end in ends)
 
     def _enqueue_settled(self, job: Job, change: Change, request_id: str | None) -> int:
         """Queue a change whose intent was settled while its exchange was still under way.

@@ -14,7 +14,7 @@ from headwater.common.endpoints.registry import Registry, load_registry
 from headwater.common.errors import ConfigurationError, HeadwaterError
 from headwater.common.secrets import KeyRing
 from headwater.common.sessions import ServiceClient, configured_session
-from headwater.db import lanes, schema
+from headwater.db import jobs, lanes, schema
 from headwater.db.connection import Database, connect
 from headwater.engine import periodic
 from headwater.engine.execution import LaneRunner
@@ -24,6 +24,9 @@ from headwater.orchestrator.subclouds import AccessSettings, SubcloudAccess
 from headwater.orchestrator.sync.central import CentralReader
 from headwater.orchestrator.sync.replay import SyncHandler
 from headwater.orchestrator.sync.settle import Settler
+
+#: Seconds between two looks at all unfinished jobs.
+_FINISH_INTERVAL = 60.0
 
 
 def registry(conf: cfg.ConfigOpts) -> Registry:
@@ -106,19 +109,11 @@ def engine(
     """
     lanes.ensure(opened, known.names)
     readers = {item.name: _central_reader(conf, item) for item in known}
-    access = SubcloudAccess(
-        keys,
-        AccessSettings(
-            interface=conf.subclouds.interface,
-            timeout=conf.subclouds.timeout,
-            cafile=conf.subclouds.cafile,
-        ),
-    )
     settings = conf.engine
     runner = LaneRunner(
         opened,
         keys,
-        SyncHandler(opened, known, access, readers),
+        SyncHandler(opened, known, subcloud_access(conf, keys), readers),
         policy=Policy(
             max_tries=settings.max_tries,
             retry_delay=settings.retry_delay,
@@ -138,7 +133,22 @@ def engine(
         ),
     )
     settler = Settler(opened, keys, known, readers, worker.wake, age=settings.settle_after)
-    return worker, (periodic.every(settings.settle_interval, "settler", settler.run),)
+    return worker, (
+        periodic.every(settings.settle_interval, "settler", settler.run),
+        # Workers drop the bodies of what they finish; this finds what a killed one left.
+        periodic.every(_FINISH_INTERVAL, "finisher", lambda: jobs.finish(opened)),
+    )
+
+
+def subcloud_access(conf: cfg.ConfigOpts, keys: KeyRing) -> SubcloudAccess:
+    """Clients for subclouds."""
+    settings = conf.subclouds
+    return SubcloudAccess(
+        keys,
+        AccessSettings(
+            interface=settings.interface, timeout=settings.timeout, cafile=settings.cafile
+        ),
+    )
 
 
 def _central_reader(conf: cfg.ConfigOpts, endpoint_type: EndpointType) -> CentralReader:

@@ -21,6 +21,7 @@ LOG = logging.getLogger(__name__)
 
 #: Answers that say "not now" for the whole service and nothing about the call.
 _BUSY = frozenset({429, 502, 503, 504})
+_ERRNO = re.compile(r"\[Errno -?\d+\] ([\w ,-]+)")
 _VERSION_SUFFIX = re.compile(r"/v\d+(\.\d+)?/?$")
 
 
@@ -165,12 +166,21 @@ def _guarded(call: Callable[[], Any]) -> Any:
     except exceptions.Unauthorized as error:
         raise LoginRefused(f"Login refused: {shorten(str(error))}") from error
     except (exceptions.ConnectFailure, exceptions.ConnectionError) as error:
-        raise Unreachable(shorten(f"No answer: {error}")) from error
+        raise Unreachable(f"No answer: {_cause(error)}") from error
     except exceptions.HttpError as error:
         # Only logins and discovery raise these; calls return theirs as answers.
         raise Unreachable(shorten(f"Login failed: {error}")) from error
     except exceptions.ClientException as error:
         raise Unreachable(shorten(f"No usable answer: {error}")) from error
+
+
+def _cause(error: Exception) -> str:
+    """The operating system's words inside an error of several libraries, or its start."""
+    text = str(error)
+    found = _ERRNO.search(text)
+    if found:
+        return found[1].strip()
+    return "timed out" if "timed out" in text.lower() else shorten(text, 120)
 
 
 def _answer(response: Any) -> Answer:

@@ -6,8 +6,10 @@ write transaction begins with BEGIN IMMEDIATE behind one lock per process: a gre
 for the file lock inside C code would stop all others, and an upgrade from read to write would fail.
 """
 
+import contextlib
 import functools
 import logging
+import os
 import random
 import threading
 import time
@@ -114,6 +116,8 @@ def connect(
     if parsed.get_backend_name() == "mysql":
         # REPEATABLE READ stalls and deadlocks under SKIP LOCKED claims (measured).
         options["isolation_level"] = "READ COMMITTED"
+    if parsed.get_backend_name() == "sqlite":
+        _make_private(parsed)
     engine = sa.create_engine(parsed, **options)
     if engine.dialect.name == "sqlite":
         _prepare_sqlite(engine)
@@ -136,6 +140,14 @@ def _with_driver(url: URL) -> URL:
     if backend == "mysql":
         url = url.update_query_dict({"charset": "utf8mb4"})
     return url
+
+
+def _make_private(url: URL) -> None:
+    """Let nobody else read a new SQLite file; its journal files get the same mode."""
+    if url.database:
+        # A file that cannot be made is reported, with its name, when it is first used.
+        with contextlib.suppress(OSError):
+            os.close(os.open(url.database, os.O_CREAT | os.O_WRONLY, 0o600))
 
 
 def _prepare_sqlite(engine: Engine) -> None:

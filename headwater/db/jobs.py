@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Orch jobs: intents, their acceptance, and what is shown of them."""
 
-import json
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +13,7 @@ from headwater.common.errors import NotFound
 from headwater.common.states import IntentState, Management, Operation, RequestState
 from headwater.db import resources
 from headwater.db.connection import Database, retried
-from headwater.db.models import orch_job, orch_request, resource, subcloud, subcloud_sync
+from headwater.db.models import orch_job, orch_request, subcloud, subcloud_sync
 from headwater.db.records import AcceptedChange, Job, JobSummary, NewIntent
 
 _JOB = (
@@ -24,6 +23,7 @@ _JOB = (
     orch_job.c.resource_type,
     orch_job.c.operation_type,
     orch_job.c.source_resource_id,
+    orch_job.c.resource_name,
     orch_job.c.intent_state,
     orch_job.c.user_id,
     orch_job.c.user_name,
@@ -44,6 +44,7 @@ def open_intent(database: Database, intent: NewIntent) -> Job:
         resource_type=intent.resource_type,
         operation=intent.operation,
         master_id=intent.master_id,
+        resource_name=intent.resource_name,
         intent_state=IntentState.OPEN,
         user_id=intent.caller.user_id,
         user_name=intent.caller.user_name,
@@ -67,6 +68,7 @@ def reopen_intent(database: Database, job: Job, resource_info: str) -> Job:
                 resource_type=job.resource_type,
                 operation_type=job.operation,
                 source_resource_id=job.master_id,
+                resource_name=_fitting(job.resource_name),
                 intent_state=IntentState.OPEN,
                 overlapped=False,
                 resource_info=resource_info,
@@ -155,13 +157,22 @@ def accept(database: Database, job: Job, change: AcceptedChange) -> int:
             .values(
                 operation_type=Operation.ALIGN if align else change.operation,
                 source_resource_id=change.master_id,
+                resource_name=_fitting(change.resource_name),
                 intent_state=IntentState.ACCEPTED,
                 resource_info=change.resource_info,
                 request_id=job.request_id or change.request_id,
                 accepted_at=now,
             )
         )
-        return _fan_out(connection, job, now)
+        number = _fan_out(connection, job, now)
+        if not number:
+            # Nobody will ever need the body.
+            connection.execute(
+                orch_job.update()
+                .where(orch_job.c.id == job.id)
+                .values(finished_at=now, resource_info=None)
+            )
+        return number
 
 
 def _fan_out(connection: sa.Connection, job: Job, now: Any) -> int:
@@ -283,18 +294,7 @@ def _summaries(
 ) -> list[JobSummary]:
     with database.read() as connection:
         rows = connection.execute(
-            sa.select(*_JOB, resource.c.natural_key)
-            .outerjoin(
-                resource,
-                sa.and_(
-                    resource.c.endpoint_type == orch_job.c.endpoint_type,
-                    resource.c.resource_type == orch_job.c.resource_type,
-                    resource.c.master_id == orch_job.c.source_resource_id,
-                ),
-            )
-            .where(*conditions)
-            .order_by(orch_job.c.id.desc())
-            .limit(limit)
+            sa.select(*_JOB).where(*conditions).order_by(orch_job.c.id.desc()).limit(limit)
         ).all()
         counts: dict[int, dict[RequestState, int]] = {row.id: {} for row in rows}
         for job_id, state, number in connection.execute(
@@ -303,11 +303,12 @@ def _summaries(
             .group_by(orch_request.c.orch_job_id, orch_request.c.state)
         ):
             counts[job_id][RequestState(state)] = number
-    return [JobSummary(_job(row), counts[row.id], _key(row.natural_key)) for row in rows]
+    return [JobSummary(_job(row), counts[row.id]) for row in rows]
 
 
-def _key(text: str | None) -> Mapping[str, Any] | None:
-    return None if text is None else json.loads(text)
+def _fitting(name: str | None) -> str | None:
+    """A name as long as its column; it is only shown."""
+    return None if name is None else name[:255]
 
 
 def _job(row: sa.Row[Any]) -> Job:
@@ -318,6 +319,7 @@ def _job(row: sa.Row[Any]) -> Job:
         resource_type=row.resource_type,
         operation=Operation(row.operation_type),
         master_id=row.source_resource_id,
+        resource_name=row.resource_name,
         intent_state=IntentState(row.intent_state),
         user_id=row.user_id,
         user_name=row.user_name,

@@ -96,6 +96,8 @@ orch_job = sa.Table(
     sa.Column("operation_type", sa.String(16), nullable=False),
     # The id in the central cloud; unknown while a create is open.
     sa.Column("source_resource_id", sa.String(255)),
+    # What the change was about, for people: the name it had then.
+    sa.Column("resource_name", sa.String(255)),
     sa.Column("intent_state", sa.String(16), nullable=False, default=IntentState.OPEN),
     # Another job on the same resource was accepted while this one was open.
     sa.Column("overlapped", sa.Boolean, nullable=False, default=False),

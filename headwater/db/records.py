@@ -91,6 +91,8 @@ class Job:
     resource_type: str
     operation: Operation
     master_id: str | None
+    #: What the change was about, for people: the name it had then.
+    resource_name: str | None
     intent_state: IntentState
     user_id: str | None
     user_name: str | None
@@ -109,6 +111,7 @@ class NewIntent:
     resource_type: str
     operation: Operation
     master_id: str | None
+    resource_name: str | None
     resource_info: str
     caller: Caller
 
@@ -120,6 +123,7 @@ class AcceptedChange:
     operation: Operation
     master_id: str
     natural_key: Mapping[str, Any] | None
+    resource_name: str | None
     resource_info: str
     #: The central cloud's request id; kept where the client gave none of its own.
     request_id: str | None = None
@@ -131,8 +135,6 @@ class JobSummary:
 
     job: Job
     counts: Mapping[RequestState, int]
-    #: Present while the resource is known: its natural key, which has no secrets.
-    natural_key: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,7 @@ class Batch:
     """The next requests of a lane, and its wake-up counter as it was before they were read."""
 
     wakeups: int
+    region_name: str
     availability: Availability
     requests: tuple[QueuedRequest, ...]
 

@@ -2,6 +2,7 @@
 """Orch requests: read in the order of acceptance, written only by the holder of the lane."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -32,6 +33,7 @@ def next_batch(database: Database, lane: ClaimedLane, limit: int) -> Batch:
         state = connection.execute(
             sa.select(
                 subcloud_sync.c.wakeups,
+                subcloud.c.region_name,
                 subcloud.c.management_state,
                 subcloud.c.availability_status,
             )
@@ -43,29 +45,8 @@ def next_batch(database: Database, lane: ClaimedLane, limit: int) -> Batch:
         ).one_or_none()
         if state is None:
             raise LeaseLost(f"Lane {lane.id}: another worker holds it, or it was deleted.")
-        if state.management_state != Management.MANAGED:
-            return Batch(state.wakeups, Availability(state.availability_status), ())
-        rows = connection.execute(
-            sa.select(
-                orch_request.c.id,
-                orch_request.c.try_count,
-                orch_request.c.superseded,
-                orch_job.c.id.label("job_id"),
-                orch_job.c.uuid,
-                orch_job.c.endpoint_type,
-                orch_job.c.resource_type,
-                orch_job.c.operation_type,
-                orch_job.c.source_resource_id,
-                orch_job.c.resource_info,
-            )
-            .join(orch_job, orch_job.c.id == orch_request.c.orch_job_id)
-            .where(
-                orch_request.c.subcloud_sync_id == lane.id,
-                orch_request.c.state.in_(PENDING),
-            )
-            .order_by(orch_request.c.id)
-            .limit(limit)
-        ).all()
+        managed = state.management_state == Management.MANAGED
+        rows = _pending(connection, lane, limit) if managed else []
         if rows:
             connection.execute(
                 orch_request.update()
@@ -77,6 +58,7 @@ def next_batch(database: Database, lane: ClaimedLane, limit: int) -> Batch:
             )
     return Batch(
         wakeups=state.wakeups,
+        region_name=state.region_name,
         availability=Availability(state.availability_status),
         requests=tuple(
             QueuedRequest(
@@ -94,6 +76,30 @@ def next_batch(database: Database, lane: ClaimedLane, limit: int) -> Batch:
             for row in rows
         ),
     )
+
+
+def _pending(connection: sa.Connection, lane: ClaimedLane, limit: int) -> Sequence[sa.Row[Any]]:
+    return connection.execute(
+        sa.select(
+            orch_request.c.id,
+            orch_request.c.try_count,
+            orch_request.c.superseded,
+            orch_job.c.id.label("job_id"),
+            orch_job.c.uuid,
+            orch_job.c.endpoint_type,
+            orch_job.c.resource_type,
+            orch_job.c.operation_type,
+            orch_job.c.source_resource_id,
+            orch_job.c.resource_info,
+        )
+        .join(orch_job, orch_job.c.id == orch_request.c.orch_job_id)
+        .where(
+            orch_request.c.subcloud_sync_id == lane.id,
+            orch_request.c.state.in_(PENDING),
+        )
+        .order_by(orch_request.c.id)
+        .limit(limit)
+    ).all()
 
 
 @retried

@@ -63,6 +63,21 @@ def natural_key(
     return None if text is None else json.loads(text)
 
 
+def natural_keys(
+    database: Database, endpoint_type: str, master_ids: Collection[str]
+) -> Mapping[str, Mapping[str, Any]]:
+    """The last known natural keys by master id, for showing; unknown ids are left out."""
+    with database.read() as connection:
+        rows = connection.execute(
+            sa.select(resource.c.master_id, resource.c.natural_key).where(
+                resource.c.endpoint_type == endpoint_type,
+                resource.c.master_id.in_(sorted(master_ids)),
+                resource.c.natural_key.is_not(None),
+            )
+        ).all()
+    return {row.master_id: json.loads(row.natural_key) for row in rows}
+
+
 def mapped(
     database: Database, subcloud_id: int, endpoint_type: str, master_ids: Collection[str]
 ) -> Sequence[MappedResource]:

@@ -58,6 +58,12 @@ def _insert(
             )
 
 
+def refuse_known(database: Database, region_name: str) -> None:
+    """Raise Conflict when the name is in use."""
+    if _select(database, subcloud.c.region_name == region_name, limit=1):
+        raise Conflict(f"There is already a subcloud {region_name!r}.")
+
+
 def get(database: Database, region_name: str) -> Subcloud:
     """One subcloud by its region name; raises NotFound."""
     found = _select(database, subcloud.c.region_name == region_name, limit=1)
@@ -106,6 +112,7 @@ def update(database: Database, region_name: str, values: dict[str, str | None]) 
 
 def set_management(database: Database, region_name: str, state: Management) -> Subcloud:
     """Manage or unmanage a subcloud; raises NotFound. The second time does nothing."""
+    get(database, region_name)
     _update(database, region_name, {"management_state": state})
     return get(database, region_name)
 

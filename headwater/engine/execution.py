@@ -71,7 +71,7 @@ class LaneRunner:
         except NotFound as error:
             raise LeaseLost(str(error)) from error
         except SecretUnreadable as error:
-            LOG.error("Lane %d waits: %s", lane.id, error)  # noqa: TRY400 - the text says it all
+            LOG.error("%s waits: %s", batch.region_name, error)  # noqa: TRY400 - the text says it all
             return _Pause(self._policy.max_retry_delay, str(error))
         progress = Progress(self._database, lane, self._lease)
         for work in works:
@@ -86,9 +86,9 @@ class LaneRunner:
                 jitter=random.random(),  # noqa: S311 - spreads load, protects nothing
             )
             LOG.info(
-                "Job %s on lane %d: %s, try %d, %.0f ms%s",
+                "Job %s for %s: %s, try %d, %.0f ms%s",
                 work.request.job_uuid,
-                lane.id,
+                batch.region_name,
                 decision.state,
                 decision.try_count,
                 (time.monotonic() - ticks) * 1000,

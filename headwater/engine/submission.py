@@ -20,6 +20,7 @@ def enqueue_work(
     operation: Operation,
     master_id: str,
     natural_key: Mapping[str, Any] | None,
+    resource_name: str | None,
     info: ResourceInfo,
     request_id: str | None = None,
 ) -> int:
@@ -35,6 +36,7 @@ def enqueue_work(
             operation=operation,
             master_id=master_id,
             natural_key=natural_key,
+            resource_name=resource_name,
             resource_info=key_ring.encrypt(info.to_json()),
             request_id=request_id,
         ),

@@ -3,6 +3,7 @@
 
 import argparse
 import functools
+import logging
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
@@ -81,8 +82,9 @@ class ManageApp(App):  # type: ignore[misc]
         return parser
 
     def configure_logging(self) -> None:
-        """Leave errors to cliff and everything else to the services' logs."""
+        """Show what a command says, not how alembic gets there."""
         super().configure_logging()
+        logging.getLogger("alembic").setLevel(logging.WARNING)
 
     @functools.cached_property
     def conf(self) -> Any:

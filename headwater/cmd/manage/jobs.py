@@ -2,7 +2,6 @@
 """headwater-manage job ..."""
 
 import argparse
-import json
 import time
 from collections.abc import Iterable
 
@@ -58,7 +57,7 @@ class ListJobs(Lister):  # type: ignore[misc]
                 isoformat(summary.job.created_at),
                 summary.job.resource_type,
                 summary.job.operation.value,
-                _name(summary),
+                summary.job.resource_name,
                 summary.job.user_name,
                 summary.job.intent_state.value,
                 *_counts(summary).values(),
@@ -101,7 +100,11 @@ class Show(_OneJob, ShowOne):  # type: ignore[misc]
 
 
 class ListRequests(_OneJob, Lister):  # type: ignore[misc]
-    """List a job's requests, one per subcloud."""
+    """List a job's requests, one per subcloud.
+
+    Milliseconds run from the central cloud's answer to the end of the replay. Tries count a
+    subcloud's answers: waiting for one that does not answer uses none up.
+    """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Page."""
@@ -113,7 +116,7 @@ class ListRequests(_OneJob, Lister):  # type: ignore[misc]
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[tuple[str, ...], Iterable[tuple[object, ...]]]:
-        """One row per subcloud; the time runs from the central cloud's answer to the replay."""
+        """One row per subcloud."""
         job = jobs.get(self.app.database, parsed_args.id).job
         rows = []
         for request in requests.of_job(
@@ -215,6 +218,7 @@ class Settle(_OneJob):
             operation=Operation.ALIGN if job.operation is Operation.CREATE else job.operation,
             master_id=master_id,
             natural_key=info.key_before,
+            resource_name=job.resource_name,
             info=info,
         )
         lanes.request(opened, [job.endpoint_type])
@@ -244,23 +248,15 @@ def _counts(summary: JobSummary) -> dict[str, int]:
     }
 
 
-def _name(summary: JobSummary) -> str | None:
-    key = summary.natural_key
-    if key is not None and "name" in key:
-        return str(key["name"])
-    return summary.job.master_id
-
-
 def _view(summary: JobSummary) -> dict[str, object]:
     job = summary.job
-    key = summary.natural_key
     return {
         "id": job.uuid,
         "endpoint_type": job.endpoint_type,
         "resource_type": job.resource_type,
         "operation": job.operation.value,
         "resource_id": job.master_id,
-        "natural_key": None if key is None else json.dumps(key),
+        "resource_name": job.resource_name,
         "state": job.intent_state.value,
         **_counts(summary),
         "user_id": job.user_id,

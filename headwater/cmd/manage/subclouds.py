@@ -2,6 +2,7 @@
 """headwater-manage subcloud ..."""
 
 import argparse
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,13 +11,16 @@ from cliff.command import Command
 from cliff.lister import Lister
 from cliff.show import ShowOne
 
+from headwater.cmd import build
 from headwater.cmd.manage import passwords
 from headwater.cmd.manage.columns import Columns, record_columns
 from headwater.common.clock import isoformat
-from headwater.common.errors import InvalidInput
+from headwater.common.errors import ExchangeError, InvalidInput
 from headwater.common.states import Management
-from headwater.db import lanes, subclouds
+from headwater.db import jobs, lanes, subclouds
 from headwater.db.records import Lane, NewSubcloud, Subcloud
+
+LOG = logging.getLogger(__name__)
 
 _ACCESS = {
     "auth_url": "Address of the subcloud's Keystone, such as https://cloud.example:5000/v3.",
@@ -79,6 +83,8 @@ class Add(_Named, ShowOne):  # type: ignore[misc]
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
         """Encrypt the password and store."""
         _check(parsed_args.name, parsed_args.auth_url)
+        # Before anybody types a password.
+        subclouds.refuse_known(self.app.database, parsed_args.name)
         password = passwords.read(parsed_args.password_file)
         access = {name: getattr(parsed_args, name) for name in _ACCESS}
         added = subclouds.add(
@@ -192,10 +198,16 @@ class Manage(_Named):
     """Replay changes on a subcloud from now on."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Set the state, and let its backlog run."""
-        subclouds.get(self.app.database, parsed_args.name)
-        subclouds.set_management(self.app.database, parsed_args.name, Management.MANAGED)
+        """Set the state, let its backlog run, and say whether the subcloud can be used."""
+        subcloud = subclouds.set_management(self.app.database, parsed_args.name, Management.MANAGED)
         _start_lanes(self.app)
+        self.app.stdout.write(f"Subcloud {parsed_args.name} is managed.\n")
+        access = build.subcloud_access(self.app.conf, self.app.key_ring)
+        for endpoint_type in self.app.registry:
+            try:
+                access.client(subcloud, endpoint_type.service_type).root()
+            except ExchangeError as error:
+                LOG.warning("%s does not work yet: %s", endpoint_type.name, error)
 
 
 class Unmanage(_Named):
@@ -203,7 +215,6 @@ class Unmanage(_Named):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Set the state."""
-        subclouds.get(self.app.database, parsed_args.name)
         subclouds.set_management(self.app.database, parsed_args.name, Management.UNMANAGED)
 
 
@@ -211,8 +222,9 @@ class Delete(_Named):
     """Forget an unmanaged subcloud with its backlog and password. The cloud is not touched."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Delete."""
+        """Delete, with the bodies of changes that only this subcloud still waited for."""
         subclouds.delete(self.app.database, parsed_args.name)
+        jobs.finish(self.app.database)
 
 
 def _start_lanes(app: object) -> None:

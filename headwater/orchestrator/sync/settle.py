@@ -92,6 +92,7 @@ class Settler:
                 operation=operation,
                 master_id=master_id,
                 natural_key=resource.natural_key(state or {}) or info.key_before,
+                resource_name=job.resource_name,
                 info=info,
             )
         except NotFound:

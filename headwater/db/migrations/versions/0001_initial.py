@@ -29,6 +29,7 @@ def upgrade() -> None:
         sa.Column("resource_type", sa.String(length=63), nullable=False),
         sa.Column("operation_type", sa.String(length=16), nullable=False),
         sa.Column("source_resource_id", sa.String(length=255), nullable=True),
+        sa.Column("resource_name", sa.String(length=255), nullable=True),
         sa.Column("intent_state", sa.String(length=16), nullable=False),
         sa.Column("overlapped", sa.Boolean(), nullable=False),
         sa.Column("resource_info", LongText, nullable=True),

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows that many tests begin with, written through the product's own functions."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from headwater.common import clock
+from headwater.common.context import Caller
+from headwater.common.states import Management, Operation, RequestState
+from headwater.db import jobs, lanes, subclouds
+from headwater.db import requests as orch_requests
+from headwater.db.connection import Database
+from headwater.db.records import (
+    AcceptedChange,
+    ClaimedLane,
+    Job,
+    Lane,
+    NewIntent,
+    NewSubcloud,
+    QueuedRequest,
+    RequestResult,
+    Subcloud,
+)
+
+#: Stands for an encrypted text where nothing decrypts it.
+CIPHER = "gAAAA-not-really-encrypted"
+#: Seconds; no test lasts that long.
+LEASE = 600.0
+#: A moment that has passed for everybody.
+PAST = clock.after(-3600)
+FUTURE = clock.after(3600)
+
+
+def new_subcloud(name: str = "one", **changes: Any) -> NewSubcloud:
+    values = {"auth_url": "http://one.example:5000/v3", "username": "admin", "credentials": CIPHER}
+    return NewSubcloud(name, **{**values, **changes})
+
+
+def add_subcloud(
+    database: Database,
+    name: str = "one",
+    *,
+    managed: bool = True,
+    endpoint_types: tuple[str, ...] = ("identity",),
+    **changes: Any,
+) -> Subcloud:
+    added = subclouds.add(database, new_subcloud(name, **changes), endpoint_types)
+    return subclouds.set_management(database, name, Management.MANAGED) if managed else added
+
+
+def add_subclouds(database: Database, number: int) -> list[Subcloud]:
+    """`number` managed subclouds named cloud0000, cloud0001, ..."""
+    return [add_subcloud(database, f"cloud{index:04}") for index in range(number)]
+
+
+def intent(
+    operation: Operation = Operation.UPDATE,
+    master_id: str | None = "u1",
+    *,
+    resource_type: str = "user",
+    endpoint_type: str = "identity",
+    resource_info: str = CIPHER,
+    caller: Caller | None = None,
+) -> NewIntent:
+    return NewIntent(
+        endpoint_type, resource_type, operation, master_id, resource_info, caller or Caller()
+    )
+
+
+def change(
+    operation: Operation = Operation.UPDATE,
+    master_id: str = "u1",
+    natural_key: Mapping[str, Any] | None = None,
+    *,
+    resource_info: str = CIPHER,
+    request_id: str | None = None,
+) -> AcceptedChange:
+    return AcceptedChange(operation, master_id, natural_key, resource_info, request_id)
+
+
+def accepted_job(
+    database: Database,
+    operation: Operation = Operation.UPDATE,
+    master_id: str = "u1",
+    *,
+    natural_key: Mapping[str, Any] | None = None,
+    resource_type: str = "user",
+    endpoint_type: str = "identity",
+    resource_info: str = CIPHER,
+) -> Job:
+    """A job that went the usual way: intent, then acceptance. Nobody was notified."""
+    job = jobs.open_intent(
+        database,
+        intent(
+            operation,
+            None if operation is Operation.CREATE else master_id,
+            resource_type=resource_type,
+            endpoint_type=endpoint_type,
+            resource_info=resource_info,
+        ),
+    )
+    jobs.accept(
+        database, job, change(operation, master_id, natural_key, resource_info=resource_info)
+    )
+    return jobs.get(database, job.uuid).job
+
+
+def claim(
+    database: Database,
+    owner: str = "worker",
+    *,
+    lease: float = LEASE,
+    limit: int = 1000,
+    endpoint_types: tuple[str, ...] = ("identity",),
+) -> list[ClaimedLane]:
+    return list(lanes.claim(database, endpoint_types, owner, lease, limit))
+
+
+def claimed_lane(database: Database, owner: str = "worker", *, lease: float = LEASE) -> ClaimedLane:
+    """The only lane that is due, after the wake-up for identity."""
+    lanes.request(database, ["identity"])
+    (lane,) = claim(database, owner, lease=lease)
+    return lane
+
+
+def lane_of(database: Database, subcloud: Subcloud, endpoint_type: str = "identity") -> Lane:
+    (lane,) = [
+        lane
+        for lane in lanes.of_subclouds(database, [subcloud.id])
+        if lane.endpoint_type == endpoint_type
+    ]
+    return lane
+
+
+def result(
+    request: QueuedRequest, state: RequestState = RequestState.COMPLETED, **changes: Any
+) -> RequestResult:
+    now = clock.now()
+    values = {
+        "request_id": request.id,
+        "state": state,
+        "try_count": request.try_count + 1,
+        "error": None,
+        "started_at": now,
+        "finished_at": None if state is RequestState.QUEUED else now,
+    }
+    return RequestResult(**{**values, **changes})
+
+
+def finish_requests(
+    database: Database, lane: ClaimedLane, state: RequestState = RequestState.COMPLETED
+) -> list[QueuedRequest]:
+    """Run all of a lane's requests to `state` and return them; the lane stays claimed."""
+    batch = orch_requests.next_batch(database, lane, 1000)
+    orch_requests.save_results(
+        database, lane, [result(request, state) for request in batch.requests], LEASE
+    )
+    return list(batch.requests)
+
+
+def run_lane(
+    database: Database, state: RequestState = RequestState.COMPLETED
+) -> list[QueuedRequest]:
+    """One whole turn of the only lane: asked for, claimed, run to `state`, released."""
+    lane = claimed_lane(database)
+    done = finish_requests(database, lane, state)
+    wakeups = orch_requests.next_batch(database, lane, 1).wakeups
+    lanes.release(database, lane, seen_wakeups=wakeups)
+    return done
