@@ -23,6 +23,9 @@ LOG = logging.getLogger(__name__)
 #: Header of an answer that tells which job repeats the change on the subclouds.
 JOB_HEADER = "X-Headwater-Job"
 
+#: Characters of the longest id that is recorded; OpenStack's own are at most 64.
+_LONGEST_ID = 255
+
 _EXCHANGE = "headwater.exchange"
 _MEANING = "headwater.meaning"
 
@@ -103,6 +106,9 @@ class Gateway:
     def _record(
         self, client: Exchange, meaning: Recorded, caller: Caller, start_response: StartResponse
     ) -> Iterable[bytes]:
+        known = interpreter.master_id(meaning)
+        if known is not None and (len(known) > _LONGEST_ID or "\0" in known):
+            raise Fault(404, "No resource has such an id.")
         body = client.read_body(self._settings.max_recorded_body)
         info = interpreter.intended(meaning, client, body)
         info = replace(info, key_before=self._key_before(client, meaning))

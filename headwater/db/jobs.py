@@ -72,10 +72,10 @@ def reopen_intent(database: Database, job: Job, resource_info: str) -> Job:
                 intent_state=IntentState.OPEN,
                 overlapped=False,
                 resource_info=resource_info,
-                user_id=job.user_id,
-                user_name=job.user_name,
-                project_id=job.project_id,
-                request_id=job.request_id,
+                user_id=_fitting(job.user_id),
+                user_name=_fitting(job.user_name),
+                project_id=_fitting(job.project_id),
+                request_id=_fitting(job.request_id),
                 created_at=job.created_at,
             )
         )
@@ -160,7 +160,7 @@ def accept(database: Database, job: Job, change: AcceptedChange) -> int:
                 resource_name=_fitting(change.resource_name),
                 intent_state=IntentState.ACCEPTED,
                 resource_info=change.resource_info,
-                request_id=job.request_id or change.request_id,
+                request_id=_fitting(job.request_id or change.request_id),
                 accepted_at=now,
             )
         )
@@ -306,9 +306,11 @@ def _summaries(
     return [JobSummary(_job(row), counts[row.id]) for row in rows]
 
 
-def _fitting(name: str | None) -> str | None:
-    """A name as long as its column; it is only shown."""
-    return None if name is None else name[:255]
+def _fitting(text: str | None) -> str | None:
+    """A text that only people read, as long as its column and without what databases refuse."""
+    if text is None:
+        return None
+    return text.encode(errors="replace").decode().replace("\0", "\ufffd")[:255]
 
 
 def _job(row: sa.Row[Any]) -> Job:

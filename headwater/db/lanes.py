@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
+from oslo_db import exception as db_exception
 
 from headwater.common import clock
 from headwater.common.errors import LeaseLost
@@ -16,9 +17,17 @@ from headwater.db.records import ClaimedLane, Lane
 _LANE = subcloud_sync.c
 
 
-@retried
 def ensure(database: Database, endpoint_types: Collection[str]) -> None:
     """Give every subcloud a lane for each endpoint type. The second time does nothing."""
+    try:
+        _insert_missing(database, endpoint_types)
+    except db_exception.DBDuplicateEntry:
+        # Another worker that starts now was quicker with some of them.
+        _insert_missing(database, endpoint_types)
+
+
+@retried
+def _insert_missing(database: Database, endpoint_types: Collection[str]) -> None:
     with database.write() as connection:
         for endpoint_type in endpoint_types:
             missing = sa.select(
@@ -119,7 +128,9 @@ def claim(
     """
     now = clock.now()
     due = (
-        sa.select(_LANE.id)
+        sa.select(
+            _LANE.id, _LANE.subcloud_id, _LANE.endpoint_type, _LANE.generation, _LANE.failures
+        )
         .where(
             _LANE.endpoint_type.in_(sorted(endpoint_types)),
             sa.or_(
@@ -131,11 +142,10 @@ def claim(
             ),
             _managed(),
         )
-        .order_by(_LANE.requested_at)
+        .order_by(sa.func.coalesce(_LANE.requested_at, _LANE.lease_until))
         .limit(limit)
         .with_for_update(skip_locked=True, of=subcloud_sync)
     )
-    columns = (_LANE.id, _LANE.subcloud_id, _LANE.endpoint_type, _LANE.generation, _LANE.failures)
     taken = {
         "sync_request": SyncRequest.IN_PROGRESS,
         "generation": _LANE.generation + 1,
@@ -144,25 +154,33 @@ def claim(
         "requested_at": None,
     }
     with database.write() as connection:
-        if database.engine.dialect.update_returning:
-            rows = connection.execute(
-                subcloud_sync.update().where(_LANE.id.in_(due)).values(taken).returning(*columns)
-            ).all()
-        else:
-            lane_ids = connection.execute(due).scalars().all()
-            if not lane_ids:
-                return []
-            connection.execute(subcloud_sync.update().where(_LANE.id.in_(lane_ids)).values(taken))
-            rows = connection.execute(sa.select(*columns).where(_LANE.id.in_(lane_ids))).all()
-    return [ClaimedLane(*row) for row in rows]
+        # Not one UPDATE with the SELECT inside: PostgreSQL may run that SELECT more than once, and
+        # then takes more than the limit.
+        rows = connection.execute(due).all()
+        if rows:
+            connection.execute(
+                subcloud_sync.update().where(_LANE.id.in_([row.id for row in rows])).values(taken)
+            )
+    return [
+        ClaimedLane(
+            id=row.id,
+            subcloud_id=row.subcloud_id,
+            endpoint_type=row.endpoint_type,
+            generation=row.generation + 1,
+            failures=row.failures,
+        )
+        for row in rows
+    ]
 
 
-def next_due(database: Database) -> datetime | None:
-    """When the next requested lane leaves its back-off; None when none waits."""
+def next_due(database: Database, endpoint_types: Collection[str]) -> datetime | None:
+    """When the next lane that may be claimed leaves its back-off; None when none waits."""
     with database.read() as connection:
         due: datetime | None = connection.execute(
             sa.select(sa.func.min(_LANE.next_try_at)).where(
-                _LANE.sync_request == SyncRequest.REQUESTED
+                _LANE.endpoint_type.in_(sorted(endpoint_types)),
+                _LANE.sync_request == SyncRequest.REQUESTED,
+                _managed(),
             )
         ).scalar_one()
     return due

@@ -111,9 +111,9 @@ class NewIntent:
     resource_type: str
     operation: Operation
     master_id: str | None
-    resource_name: str | None
     resource_info: str
     caller: Caller
+    resource_name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,8 @@ class AcceptedChange:
     operation: Operation
     master_id: str
     natural_key: Mapping[str, Any] | None
-    resource_name: str | None
     resource_info: str
+    resource_name: str | None = None
     #: The central cloud's request id; kept where the client gave none of its own.
     request_id: str | None = None
 

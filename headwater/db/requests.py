@@ -41,7 +41,10 @@ def next_batch(database: Database, lane: ClaimedLane, limit: int) -> Batch:
             .where(
                 subcloud_sync.c.id == lane.id,
                 subcloud_sync.c.generation == lane.generation,
+                subcloud_sync.c.sync_request == SyncRequest.IN_PROGRESS,
             )
+            # Nobody takes the lane over between this look and the write below.
+            .with_for_update(of=subcloud_sync)
         ).one_or_none()
         if state is None:
             raise LeaseLost(f"Lane {lane.id}: another worker holds it, or it was deleted.")
@@ -193,23 +196,35 @@ def retry(database: Database, job_id: int) -> int:
             orch_request.c.orch_job_id == job_id,
             orch_request.c.state == RequestState.FAILED,
         )
-        later = (
-            sa.select(orch_request.c.subcloud_id)
-            .join(orch_job, orch_job.c.id == orch_request.c.orch_job_id)
-            .where(
-                orch_job.c.endpoint_type == job.endpoint_type,
-                orch_job.c.resource_type == job.resource_type,
-                orch_job.c.source_resource_id == job.source_resource_id,
-                orch_job.c.id > job_id,
-                orch_request.c.state == RequestState.COMPLETED,
+        later = orch_request.alias("later")
+        # Later means behind it in the lane, which is the order of acceptance.
+        overtaken = (
+            connection.execute(
+                sa.select(orch_request.c.id)
+                .join(
+                    later,
+                    sa.and_(
+                        later.c.subcloud_sync_id == orch_request.c.subcloud_sync_id,
+                        later.c.id > orch_request.c.id,
+                        later.c.state == RequestState.COMPLETED,
+                    ),
+                )
+                .join(orch_job, orch_job.c.id == later.c.orch_job_id)
+                .where(
+                    failed,
+                    orch_job.c.resource_type == job.resource_type,
+                    orch_job.c.source_resource_id == job.source_resource_id,
+                )
+                .distinct()
             )
+            .scalars()
+            .all()
         )
-        overtaken = connection.execute(later).scalars().all()
         fresh = {"state": RequestState.QUEUED, "try_count": 0, "finished_at": None}
         if overtaken:
             connection.execute(
                 orch_request.update()
-                .where(failed, orch_request.c.subcloud_id.in_(overtaken))
+                .where(orch_request.c.id.in_(overtaken))
                 .values(superseded=True)
             )
         return connection.execute(orch_request.update().where(failed).values(fresh)).rowcount

@@ -7,6 +7,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
 
 from headwater.common.errors import ConfigurationError
 from headwater.db.connection import Database, describe
@@ -15,7 +16,13 @@ from headwater.db.connection import Database, describe
 def sync(database: Database, revision: str = "head") -> str:
     """Bring the schema up to a revision; returns the one it has then. Safe to repeat."""
     with database.write() as connection:
-        command.upgrade(_config(connection), revision)
+        try:
+            command.upgrade(_config(connection), revision)
+        except CommandError as error:
+            raise ConfigurationError(
+                f"[database] connection = {describe(database.engine.url)}: "
+                f"{error}; was it made by a later version of headwater?"
+            ) from error
         return MigrationContext.configure(connection).get_current_revision() or "base"
 
 

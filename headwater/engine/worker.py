@@ -135,7 +135,7 @@ class Worker:
         if self._touched:
             delay = min(delay, self._next_finish - now)
         if not self._more_wait:
-            due = lanes.next_due(self._database)
+            due = lanes.next_due(self._database, self._settings.endpoint_types)
             if due is not None:
                 delay = min(delay, (due - clock.now()).total_seconds())
         return max(0.0, delay)
