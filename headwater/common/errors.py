@@ -38,6 +38,10 @@ class DatabaseUnavailable(HeadwaterError):
     """The database cannot be reached or written now; the same call may succeed later."""
 
 
+class DatabaseFailed(HeadwaterError):
+    """The database refused a statement, and would again; the text has none of its values."""
+
+
 class LeaseLost(HeadwaterError):
     """The lane belongs to another worker by now; whoever gets this may write nothing more."""
 

@@ -24,7 +24,7 @@ from sqlalchemy import event
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 
-from headwater.common.errors import ConfigurationError, DatabaseUnavailable
+from headwater.common.errors import ConfigurationError, DatabaseFailed, DatabaseUnavailable
 
 LOG = logging.getLogger(__name__)
 
@@ -72,12 +72,10 @@ class Database:
                     # Takes the write lock and, on a read-only file, fails as a real write would.
                     connection.execute(sa.text("CREATE TABLE headwater_writable (x INTEGER)"))
                     connection.execute(sa.text("DROP TABLE headwater_writable"))
-        except (DatabaseUnavailable, db_exception.DBError) as error:
-            cause = error.__cause__ or error
-            reason = str(getattr(cause, "inner_exception", None) or cause)
-            reason = " ".join(reason.split("[SQL")[0].split())
+        except (DatabaseUnavailable, DatabaseFailed) as error:
             raise ConfigurationError(
-                f"[database] connection = {describe(self.engine.url)}: cannot be used: {reason}"
+                f"[database] connection = {describe(self.engine.url)}: cannot be used: "
+                f"{str(error).partition(': ')[2]}"
             ) from error
 
     def dispose(self) -> None:
@@ -101,8 +99,11 @@ def connect(
     """
     try:
         parsed = make_url(url)
-    except sa.exc.ArgumentError as error:
-        raise ConfigurationError(f"[database] connection: {error}") from error
+    except (sa.exc.ArgumentError, ValueError):
+        # The error would show the URL, with the password in it.
+        raise ConfigurationError("[database] connection: is not an SQLAlchemy URL.") from None
+    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise ConfigurationError("[database] connection: SQLite needs a file, not memory.")
     parsed = _with_driver(parsed)
     options: dict[str, Any] = {
         "pool_size": pool_size,
@@ -170,20 +171,37 @@ def _prepare_sqlite(engine: Engine) -> None:
 
 @contextmanager
 def _translated() -> Iterator[None]:
+    """Give errors their meaning, without the values of statements, which may be secrets.
+
+    Deadlocks and duplicates pass: `retried` and callers know what to do about them.
+    """
     try:
         yield
+    except (db_exception.DBDeadlock, db_exception.DBDuplicateEntry):
+        raise
     except (
         db_exception.DBConnectionError,
-        db_exception.DBNotSupportedError,
+        sa.exc.InterfaceError,
+        sa.exc.OperationalError,
         sa.exc.TimeoutError,
     ) as error:
-        raise DatabaseUnavailable("The database cannot be reached.") from error
-    except db_exception.DBDeadlock:
-        raise
-    except db_exception.DBError as error:
-        if isinstance(error.inner_exception, sa.exc.OperationalError):
-            raise DatabaseUnavailable("The database cannot be used.") from error
-        raise
+        raise DatabaseUnavailable(f"The database cannot be used: {_first_line(error)}") from None
+    except (db_exception.DBError, sa.exc.DBAPIError) as error:
+        if isinstance(getattr(error, "inner_exception", None), sa.exc.OperationalError):
+            raise DatabaseUnavailable(
+                f"The database cannot be used: {_first_line(error)}"
+            ) from None
+        raise DatabaseFailed(f"The database refused a statement: {_first_line(error)}") from None
+
+
+def _first_line(error: BaseException) -> str:
+    """The driver's own words; PostgreSQL shows the values of a row from the second line on."""
+    while True:
+        inner = getattr(error, "inner_exception", None) or getattr(error, "orig", None)
+        if inner is None:
+            break
+        error = inner
+    return str(error).strip().partition("\n")[0]
 
 
 _P = ParamSpec("_P")

@@ -60,6 +60,14 @@ def open_intent(database: Database, intent: NewIntent) -> Job:
 @retried
 def reopen_intent(database: Database, job: Job, resource_info: str) -> Job:
     """Write an open job under its uuid, and return it with its new row id."""
+    job = replace(
+        job,
+        resource_name=_fitting(job.resource_name),
+        user_id=_fitting(job.user_id),
+        user_name=_fitting(job.user_name),
+        project_id=_fitting(job.project_id),
+        request_id=_fitting(job.request_id),
+    )
     with database.write() as connection:
         result = connection.execute(
             orch_job.insert().values(
@@ -68,14 +76,14 @@ def reopen_intent(database: Database, job: Job, resource_info: str) -> Job:
                 resource_type=job.resource_type,
                 operation_type=job.operation,
                 source_resource_id=job.master_id,
-                resource_name=_fitting(job.resource_name),
+                resource_name=job.resource_name,
                 intent_state=IntentState.OPEN,
                 overlapped=False,
                 resource_info=resource_info,
-                user_id=_fitting(job.user_id),
-                user_name=_fitting(job.user_name),
-                project_id=_fitting(job.project_id),
-                request_id=_fitting(job.request_id),
+                user_id=job.user_id,
+                user_name=job.user_name,
+                project_id=job.project_id,
+                request_id=job.request_id,
                 created_at=job.created_at,
             )
         )

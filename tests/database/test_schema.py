@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The schema goes up and down, and is what the models say."""
+
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from headwater.common.errors import ConfigurationError
+from headwater.db import schema
+from headwater.db.models import metadata
+from tests.support import databases
+
+
+@databases.on_every_backend
+class SchemaTest(databases.DatabaseTestCase):
+    migrated = False
+
+    def tables(self) -> set[str]:
+        return set(sa.inspect(self.database.engine).get_table_names()) - {"alembic_version"}
+
+    def differences(self) -> list[object]:
+        with self.database.read() as connection:
+            context = MigrationContext.configure(
+                connection, opts={"compare_type": True, "compare_server_default": True}
+            )
+            return compare_metadata(context, metadata)
+
+    def test_an_empty_database_has_version_base(self) -> None:
+        self.assertEqual("base", schema.version(self.database))
+
+    def test_the_migrated_schema_is_that_of_the_models(self) -> None:
+        schema.sync(self.database)
+        self.assertEqual(set(metadata.tables), self.tables())
+        self.assertEqual([], self.differences())
+
+    def test_it_goes_up_and_down_and_up_again(self) -> None:
+        head = schema.sync(self.database)
+        self.assertEqual(head, schema.version(self.database))
+        schema.downgrade(self.database)
+        self.assertEqual("base", schema.version(self.database))
+        self.assertEqual(set(), self.tables())
+        self.assertEqual(head, schema.sync(self.database))
+        self.assertEqual([], self.differences())
+
+    def test_a_second_sync_changes_nothing(self) -> None:
+        head = schema.sync(self.database)
+        self.assertEqual(head, schema.sync(self.database))
+        self.assertEqual([], self.differences())
+
+    def test_the_check_passes_only_for_the_version_that_the_code_needs(self) -> None:
+        with self.assertRaisesRegex(ConfigurationError, r"schema is base.*'headwater-manage db"):
+            schema.check(self.database)
+        schema.sync(self.database)
+        schema.check(self.database)
+
+    def test_the_check_refuses_a_database_of_a_later_version(self) -> None:
+        schema.sync(self.database)
+        self.pretend_later_version()
+        with self.assertRaisesRegex(ConfigurationError, "its schema is 9999"):
+            schema.check(self.database)
+
+    def test_a_sync_refuses_a_database_of_a_later_version_in_one_line(self) -> None:
+        schema.sync(self.database)
+        self.pretend_later_version()
+        with self.assertRaisesRegex(ConfigurationError, r"\A.*9999.*\Z"):
+            schema.sync(self.database)
+
+    def pretend_later_version(self) -> None:
+        with self.database.write() as connection:
+            connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
