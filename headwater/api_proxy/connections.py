@@ -44,6 +44,8 @@ class ConnectionPool:
                     break
                 connection = self._idle.pop()
             if _usable(connection.sock):
+                # Both: eventlet's TLS sockets take only the first back, plain ones the second.
+                connection.sock.setblocking(True)
                 connection.sock.settimeout(self._settings.answer_timeout)
                 return connection, True
             connection.close()

@@ -1,16 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """One HTTP exchange as the client sent it, taken from a WSGI environ before anything changes it."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from headwater.api_proxy.faults import Fault
 from headwater.api_proxy.headers import Headers
 
 #: Size in bytes of the pieces in which bodies pass.
 SLICE = 64 * 1024
+
+#: RFC 9110, 5.6.2: methods and header names.
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FORBIDDEN = frozenset("\r\n\0")
+#: The only white space that HTTP knows.
+_BLANKS = " \t"
 
 
 @dataclass(frozen=True)
@@ -44,16 +51,22 @@ class Exchange:
     def body_slices(self) -> Iterator[bytes]:
         """The body piece by piece; raises Fault 400 when it ends before its announced length."""
         if self.length is None:
-            while piece := self.stream.read(SLICE):
+            while piece := self._read(SLICE):
                 yield piece
             return
         left = self.length
         while left:
-            piece = self.stream.read(min(SLICE, left))
+            piece = self._read(min(SLICE, left))
             if not piece:
                 raise Fault(400, f"The body ended {left} bytes before its announced length.")
             left -= len(piece)
             yield piece
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return self.stream.read(size)
+        except (OSError, ValueError) as error:  # ValueError: a chunk's size that is no number
+            raise Fault(400, f"The body cannot be read: {error}") from error
 
     def read_body(self, limit: int) -> bytes:
         """The whole body; raises Fault 413 when it is larger than `limit` bytes."""
@@ -78,6 +91,7 @@ def from_environ(environ: Mapping[str, Any]) -> Exchange:
     a gateway; what is not plain is refused.
     """
     headers = _headers(environ)
+    _check_tokens(environ["REQUEST_METHOD"], headers)
     target = _target(environ)
     return Exchange(
         method=environ["REQUEST_METHOD"],
@@ -106,14 +120,17 @@ def _target(environ: Mapping[str, Any]) -> str:
     else:
         path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
         raw = quote(path.encode("latin-1"), safe="/:@!$&'()*+,;=~-._") + suffix
-    if not raw.startswith("/"):
-        # The absolute form; its authority is what Host says.
-        _, separator, rest = raw.partition("://")
-        if not separator:
-            raise Fault(400, "The request target is neither a path nor a URL.")
-        raw = "/" + rest.partition("/")[2]
     if any(not 0x21 <= ord(character) <= 0x7E for character in raw):
         raise Fault(400, "The request target has characters that must be percent-encoded.")
+    if not raw.startswith("/"):
+        # The absolute form; its authority is what Host says.
+        try:
+            parts = urlsplit(raw)
+        except ValueError as error:
+            raise Fault(400, f"The request target is no URL: {error}.") from error
+        if not parts.scheme or not parts.netloc:
+            raise Fault(400, "The request target is neither a path nor a URL.")
+        raw = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return raw.partition("#")[0]
 
 
@@ -131,17 +148,25 @@ def _headers(environ: Mapping[str, Any]) -> Headers:
     return headers
 
 
+def _check_tokens(method: str, headers: Headers) -> None:
+    if not _TOKEN.fullmatch(method):
+        raise Fault(400, "The method is not a token.")
+    for name, value in headers:
+        if not _TOKEN.fullmatch(name):
+            raise Fault(400, "A header name is not a token.")
+        if not _FORBIDDEN.isdisjoint(value):
+            raise Fault(400, "A header value has a line end or a null character in it.")
+
+
 def _length(headers: Headers) -> int | None:
     lengths: set[str] = set()
     codings: list[str] = []
     for name, value in headers:
         lowered = name.lower()
-        if not lowered or lowered != lowered.strip():
-            raise Fault(400, "A header name has white space around it.")
         if lowered == "content-length":
-            lengths.update(part.strip() for part in value.split(","))
+            lengths.update(part.strip(_BLANKS) for part in value.split(","))
         elif lowered == "transfer-encoding":
-            codings.append(value.strip().lower())
+            codings.append(value.strip(_BLANKS).lower())
     if codings:
         if codings != ["chunked"]:
             raise Fault(400, "The only supported Transfer-Encoding is 'chunked'.")

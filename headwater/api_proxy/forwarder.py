@@ -23,7 +23,7 @@ class Answer:
     def __init__(self, response: http.client.HTTPResponse, release: Callable[[bool], None]):
         self.status = response.status
         self.reason = response.reason or http.client.responses.get(response.status, "Unknown")
-        self.headers = headers.downstream(response.getheaders())
+        self.headers = headers.downstream(response.getheaders(), chunked=response.chunked)
         self._response, self._release = response, release
         self._complete = self._closed = False
 

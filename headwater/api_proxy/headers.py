@@ -42,6 +42,7 @@ _IDENTITY_PREFIXES = (
     "x-tenant",
     "x-token-info",
     "x-user",
+    "openstack-system-scope",
 )
 
 #: How the gateway names itself in Via, and by which it knows its own exchanges.
@@ -62,7 +63,9 @@ def upstream(headers: Headers, *, scheme: str, host: str, peer: str, version: st
             via.append(value)
         elif lowered == "x-forwarded-for":
             forwarded_for.append(value)
-        elif lowered in dropped or lowered.startswith(_IDENTITY_PREFIXES):
+        # To a WSGI application X_User_Id and X-User-Id are the same: names with an underscore are
+        # dropped, as other gateways do.
+        elif lowered in dropped or "_" in lowered or lowered.startswith(_IDENTITY_PREFIXES):
             continue
         elif lowered not in ("x-forwarded-host", "x-forwarded-proto", "content-length"):
             kept.append((name, value))
@@ -79,10 +82,17 @@ def upstream(headers: Headers, *, scheme: str, host: str, peer: str, version: st
     return kept
 
 
-def downstream(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The headers of the central cloud's answer as the client gets them."""
+def downstream(
+    headers: Iterable[tuple[str, str]], *, chunked: bool = False
+) -> list[tuple[str, str]]:
+    """The headers of the central cloud's answer as the client gets them.
+
+    A Content-Length beside a chunked body is wrong (RFC 9112, 6.3).
+    """
     listed = list(headers)
     dropped = HOP_BY_HOP | _connection_options(listed)
+    if chunked:
+        dropped |= {"content-length"}
     return [(name, value) for name, value in listed if name.lower() not in dropped]
 
 

@@ -119,7 +119,7 @@ def _object(body: bytes, key: str) -> dict[str, Any] | None:
     """The JSON object under `key` of a JSON body, or None."""
     try:
         document = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):  # RecursionError: nested too deep
         return None
     value = document.get(key) if isinstance(document, dict) else None
     return value if isinstance(value, dict) else None

@@ -9,7 +9,7 @@ from headwater.api_proxy import interpreter
 from headwater.api_proxy.interpreter import Change, master_id
 from headwater.api_proxy.router import Recorded
 from headwater.common.context import Caller
-from headwater.common.errors import DatabaseUnavailable, NotFound
+from headwater.common.errors import HeadwaterError, NotFound
 from headwater.common.secrets import KeyRing
 from headwater.common.states import Operation
 from headwater.db import jobs, resources
@@ -59,7 +59,7 @@ class Recorder:
         """Forget an intent whose change did not happen. Never raises: an open one is settled."""
         try:
             jobs.drop_intent(self._database, job.id)
-        except DatabaseUnavailable:
+        except HeadwaterError:
             LOG.exception("Job %s stays open although its change was refused", job.uuid)
 
     def close(self, job: Job, change: Change, request_id: str | None) -> None:

@@ -32,6 +32,8 @@ class Unmatched:
 
 Meaning = Recorded | Open | Unmatched
 
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+
 #: Segments, with None for a parameter; then the names of the parameters.
 _Pattern = tuple[tuple[str | None, ...], tuple[str, ...]]
 
@@ -51,8 +53,8 @@ class Router:
             self._add(open_path)
 
     def match(self, method: str, path: str) -> Meaning:
-        """The meaning of a call. One trailing slash is ignored, as OpenStack's services do."""
-        segments = path.removeprefix("/").removesuffix("/").split("/")
+        """The meaning of a call. Trailing slashes are ignored, as OpenStack's services do."""
+        segments = path.removeprefix("/").rstrip("/").split("/")
         if segments == [""]:
             segments = []
         for pattern, target in self._routes.get((method, len(segments)), ()):
@@ -63,6 +65,8 @@ class Router:
                 return Open()
             resource = self.endpoint_type.resources[target.resource]
             return Recorded(resource, target, values)
+        if method not in _READS:
+            return Unmatched(known=False)
         known = self._known.get(len(segments), ())
         return Unmatched(any(_match(pattern, segments) is not None for pattern in known))
 

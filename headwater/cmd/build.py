@@ -34,6 +34,11 @@ def registry(conf: cfg.ConfigOpts) -> Registry:
     known = load_registry(conf.endpoints.directory)
     for endpoint_type in known:
         endpoint_options.register_type(conf, endpoint_type.name, endpoint_type.default_port)
+        configuration.check_values(
+            conf,
+            endpoint_options.type_group(endpoint_type.name).name,
+            endpoint_options.type_opts(endpoint_type.default_port),
+        )
     names = frozenset(name for name in known.names if conf[f"endpoint_type:{name}"].enabled)
     if not names:
         raise ConfigurationError("[endpoint_type:...] enabled: no endpoint type is enabled.")

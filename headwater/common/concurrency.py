@@ -12,6 +12,10 @@ from collections.abc import Callable
 LOG = logging.getLogger(__name__)
 
 
+#: Seconds between two steps of a thread that has always something to do.
+_SHORTEST_WAIT = 0.01
+
+
 class BoundedPool:
     """Runs at most `size` jobs at a time, each on a thread of its own.
 
@@ -98,4 +102,5 @@ class StoppableThread:
                 LOG.exception("%s: a step failed, the next one follows", self._name)
                 delay = self._error_delay
             if not self._stopping:
-                self._wake.wait(delay)
+                # Never zero: a wait of zero does not let other green threads run.
+                self._wake.wait(max(delay, _SHORTEST_WAIT))

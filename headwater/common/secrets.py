@@ -5,8 +5,10 @@ Key files are named by ascending numbers. To change keys, add one (`KeyRing.add_
 is stored again, then remove the older files; running processes notice new files by themselves.
 """
 
+import contextlib
 import json
 import os
+import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,7 +28,8 @@ class KeyRing:
     def __init__(self, directory: Path):
         self.directory = directory
         self._lock = threading.Lock()
-        self._fernet = self._load()
+        self._changed_at = 0
+        self._reload()
 
     @classmethod
     def ensure(cls, directory: Path) -> "KeyRing":
@@ -45,20 +48,20 @@ class KeyRing:
         """Write a fresh key, readable by its owner only, that encrypts from now on."""
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            number = max((int(file.name) for file in _key_files(directory)), default=0) + 1
-            path = directory / str(number)
             # Written under another name first: a running service never reads half a key.
-            draft = directory / f".{number}.{os.getpid()}"
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(Fernet.generate_key())
-            draft.rename(path)
+            descriptor, draft = tempfile.mkstemp(prefix=".draft-", dir=directory)
+            try:
+                with os.fdopen(descriptor, "wb") as stream:
+                    stream.write(Fernet.generate_key())
+                return _publish(Path(draft), directory)
+            finally:
+                os.unlink(draft)
         except OSError as error:
             raise _unusable(directory, f"cannot write a key: {error.strerror}") from error
-        return path
 
     def encrypt(self, value: Mapping[str, Any]) -> str:
-        """The encrypted text of a JSON object."""
+        """The encrypted text of a JSON object, by the newest key in the directory now."""
+        self._notice_changes()
         return self._fernet.encrypt(json.dumps(value).encode()).decode()
 
     def decrypt(self, text: str) -> dict[str, Any]:
@@ -69,8 +72,7 @@ class KeyRing:
         try:
             clear = self._fernet.decrypt(text.encode())
         except InvalidToken:
-            with self._lock:
-                self._fernet = self._load()
+            self._reload()
             try:
                 clear = self._fernet.decrypt(text.encode())
             except InvalidToken:
@@ -85,6 +87,19 @@ class KeyRing:
         """`text` decrypted and encrypted again with the newest key. Raises SecretUnreadable."""
         return self.encrypt(self.decrypt(text))
 
+    def _notice_changes(self) -> None:
+        # Adding or removing a file changes the time of its directory.
+        with contextlib.suppress(OSError):
+            if self.directory.stat().st_mtime_ns != self._changed_at:
+                self._reload()
+
+    def _reload(self) -> None:
+        with self._lock:
+            # The time first: a key that is added after it was read is noticed by the next look.
+            with contextlib.suppress(OSError):
+                self._changed_at = self.directory.stat().st_mtime_ns
+            self._fernet = self._load()
+
     def _load(self) -> MultiFernet:
         files = sorted(_key_files(self.directory), key=lambda file: int(file.name), reverse=True)
         if not files:
@@ -95,6 +110,18 @@ class KeyRing:
             raise _unusable(self.directory, f"cannot be read: {error.strerror}") from error
         except ValueError as error:
             raise _unusable(self.directory, f"holds a file that is no key: {error}") from error
+
+
+def _publish(draft: Path, directory: Path) -> Path:
+    """Give a finished key the next number; two that do so at once get two numbers."""
+    while True:
+        number = max((int(file.name) for file in _key_files(directory)), default=0) + 1
+        path = directory / str(number)
+        try:
+            path.hardlink_to(draft)
+        except FileExistsError:
+            continue
+        return path
 
 
 def _key_files(directory: Path) -> list[Path]:

@@ -31,6 +31,9 @@ LOG = logging.getLogger(__name__)
 #: How often a transaction is run again after a deadlock or a lock that was not granted in time.
 _ATTEMPTS = 5
 
+#: Seconds that a transaction waits for another process's transaction on the same SQLite file.
+_SQLITE_PATIENCE = 10.0
+
 _WRITE = "headwater_write"
 
 
@@ -157,7 +160,8 @@ def _prepare_sqlite(engine: Engine) -> None:
         # The driver must not begin transactions by itself: `begin` below does.
         connection.isolation_level = None
         cursor = connection.cursor()
-        cursor.execute("PRAGMA busy_timeout = 5000")
+        # SQLite's own wait would stop all green threads; _begin_write waits instead.
+        cursor.execute("PRAGMA busy_timeout = 20")
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("PRAGMA synchronous = NORMAL")
         cursor.execute("PRAGMA foreign_keys = ON")
@@ -166,7 +170,24 @@ def _prepare_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         write = connection.get_execution_options().get(_WRITE, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+        if write:
+            _begin_write(connection)
+        else:
+            connection.exec_driver_sql("BEGIN")
+
+
+def _begin_write(connection: Connection) -> None:
+    """Take the file's write lock, waiting for other processes without stopping this one."""
+    limit = time.monotonic() + _SQLITE_PATIENCE
+    while True:
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        except sa.exc.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > limit:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 @contextmanager

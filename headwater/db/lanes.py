@@ -209,13 +209,16 @@ def release(
     seen_wakeups: int,
     next_try_at: datetime | None = None,
     error: str | None = None,
+    failures: int | None = None,
 ) -> SyncRequest:
     """Give a lane back; returns what is asked of it now.
 
-    With `next_try_at` the lane is paused until then because of `error`. Otherwise it is done,
-    unless it was asked for again since `seen_wakeups` was read. Raises LeaseLost.
+    With `next_try_at` the lane is paused until then because of `error`, for the `failures`-th time
+    in a row (default: one more than when it was claimed). Otherwise it is done, unless it was asked
+    for again since `seen_wakeups` was read. Raises LeaseLost.
     """
     now = clock.now()
+    failures = lane.failures + 1 if failures is None else failures
     with database.write() as connection:
         row = connection.execute(
             sa.select(
@@ -242,7 +245,7 @@ def release(
             "lease_owner": None,
             "lease_until": None,
             "next_try_at": next_try_at,
-            "failures": 0 if next_try_at is None else lane.failures + 1,
+            "failures": 0 if next_try_at is None else failures,
             "last_error": error,
         }
         if status != row.sync_status:

@@ -27,6 +27,8 @@ metadata = sa.MetaData(
 
 #: Ids and names are compared as bytes: in an API, `Alice` and `alice` are two users.
 _OPTIONS: dict[str, Any] = {
+    # The id of a row that was deleted is never given to another.
+    "sqlite_autoincrement": True,
     "mysql_engine": "InnoDB",
     "mysql_charset": "utf8mb4",
     "mysql_collate": "utf8mb4_nopad_bin",

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from headwater.common import clock
-from headwater.common.errors import LeaseLost, NotFound, SecretUnreadable
+from headwater.common.errors import HeadwaterError, LeaseLost, NotFound, SecretUnreadable
 from headwater.common.secrets import KeyRing
 from headwater.common.states import Availability, RequestState
 from headwater.db import lanes, requests, subclouds
@@ -28,6 +28,8 @@ _OFFLINE_AFTER = 2
 class _Pause:
     seconds: float
     reason: str
+    #: Pauses in a row, with this one.
+    failures: int
 
 
 class LaneRunner:
@@ -65,59 +67,86 @@ class LaneRunner:
             return touched
 
     def _run_batch(self, lane: ClaimedLane, batch: Batch) -> _Pause | None:
+        prepared = self._prepare(lane, batch)
+        if isinstance(prepared, _Pause):
+            return prepared
+        replay, works = prepared
+        progress = Progress(self._database, lane, self._lease)
+        failures = lane.failures
+        for work in works:
+            result, outcome, pause = self._try(replay, work, batch, failures)
+            self._note_availability(lane, batch.availability, outcome, failures)
+            progress.add(result)
+            if pause is not None:
+                progress.flush()
+                return _Pause(pause, result.error or "", failures + 1)
+            failures = 0
+        progress.flush()
+        return None
+
+    def _prepare(self, lane: ClaimedLane, batch: Batch) -> tuple[Replay, list[Work]] | _Pause:
         try:
             works = [self._decrypt(request) for request in batch.requests]
-            replay = self._handler.open(lane, works)
+            return self._handler.open(lane, works), works
         except NotFound as error:
             raise LeaseLost(str(error)) from error
         except SecretUnreadable as error:
-            LOG.error("%s waits: %s", batch.region_name, error)  # noqa: TRY400 - the text says it all
-            return _Pause(self._policy.max_retry_delay, str(error))
-        progress = Progress(self._database, lane, self._lease)
-        for work in works:
-            started_at, ticks = clock.now(), time.monotonic()
-            outcome = self._execute(replay, work)
-            self._note_availability(lane, batch.availability, outcome)
-            decision = retry.decide(
-                outcome,
-                try_count=work.request.try_count,
-                lane_failures=lane.failures,
-                policy=self._policy,
-                jitter=random.random(),  # noqa: S311 - spreads load, protects nothing
-            )
-            LOG.info(
-                "Job %s for %s: %s, try %d, %.0f ms%s",
-                work.request.job_uuid,
-                batch.region_name,
-                decision.state,
-                decision.try_count,
-                (time.monotonic() - ticks) * 1000,
-                f": {decision.error}" if decision.error else "",
-            )
-            progress.add(
-                RequestResult(
-                    request_id=work.request.id,
-                    state=decision.state,
-                    try_count=decision.try_count,
-                    error=decision.error,
-                    started_at=started_at,
-                    finished_at=None if decision.state is RequestState.QUEUED else clock.now(),
-                    mappings=outcome.mappings,
-                )
-            )
-            if decision.pause is not None:
-                progress.flush()
-                return _Pause(decision.pause, decision.error or "")
-        progress.flush()
-        return None
+            reason = str(error)
+            LOG.error("%s waits: %s", batch.region_name, reason)  # noqa: TRY400 - it says it all
+        except HeadwaterError:
+            raise
+        except Exception as error:
+            # Left to its lease the lane would run into the same error without any back-off.
+            LOG.exception("%s waits: its requests cannot be prepared", batch.region_name)
+            reason = f"Internal error: {type(error).__name__}; see the log."
+        return _Pause(self._policy.max_retry_delay, reason, lane.failures + 1)
+
+    def _try(
+        self, replay: Replay, work: Work, batch: Batch, failures: int
+    ) -> tuple[RequestResult, Outcome, float | None]:
+        """Execute one request: its result, its outcome, and the pause in seconds that follows."""
+        started_at, ticks = clock.now(), time.monotonic()
+        outcome = self._execute(replay, work)
+        decision = retry.decide(
+            outcome,
+            try_count=work.request.try_count,
+            lane_failures=failures,
+            policy=self._policy,
+            jitter=random.random(),  # noqa: S311 - spreads load, protects nothing
+        )
+        LOG.info(
+            "Job %s for %s: %s, try %d, %.0f ms%s",
+            work.request.job_uuid,
+            batch.region_name,
+            decision.state,
+            decision.try_count,
+            (time.monotonic() - ticks) * 1000,
+            f": {decision.error}" if decision.error else "",
+        )
+        result = RequestResult(
+            request_id=work.request.id,
+            state=decision.state,
+            try_count=decision.try_count,
+            error=decision.error,
+            started_at=started_at,
+            finished_at=None if decision.state is RequestState.QUEUED else clock.now(),
+            mappings=outcome.mappings,
+        )
+        return result, outcome, decision.pause
 
     def _decrypt(self, request: QueuedRequest) -> Work:
         if request.resource_info is None:
             return Work(request, ResourceInfo())
         clear = self._key_ring.decrypt(request.resource_info)
-        return Work(request, ResourceInfo.from_json(clear))
+        try:
+            return Work(request, ResourceInfo.from_json(clear))
+        except TypeError as error:
+            # Its own turn will come, and fail; the others of its batch are not held up.
+            return Work(request, ResourceInfo(), unusable=f"Unknown kind of content: {error}.")
 
     def _execute(self, replay: Replay, work: Work) -> Outcome:
+        if work.unusable is not None:
+            return Retry(work.unusable, counts=True)
         try:
             return replay.execute(work)
         except Exception as error:
@@ -125,9 +154,11 @@ class LaneRunner:
             LOG.exception("Job %s: the replay broke", work.request.job_uuid)
             return Retry(f"Internal error: {type(error).__name__}; see the log.", counts=True)
 
-    def _note_availability(self, lane: ClaimedLane, known: Availability, outcome: Outcome) -> None:
+    def _note_availability(
+        self, lane: ClaimedLane, known: Availability, outcome: Outcome, failures: int
+    ) -> None:
         if isinstance(outcome, Retry) and outcome.unreachable:
-            if lane.failures + 1 < _OFFLINE_AFTER:
+            if failures + 1 < _OFFLINE_AFTER:
                 return
             measured = Availability.OFFLINE
         elif isinstance(outcome, Retry) and not outcome.counts:
@@ -144,4 +175,5 @@ class LaneRunner:
             seen_wakeups=batch.wakeups,
             next_try_at=None if pause is None else clock.after(pause.seconds),
             error=None if pause is None else pause.reason,
+            failures=0 if pause is None else pause.failures,
         )

@@ -40,6 +40,8 @@ class Work:
 
     request: QueuedRequest
     info: ResourceInfo
+    #: Why the content cannot be used, such as a later version's; then it is not executed.
+    unusable: str | None = None
 
 
 class Replay(Protocol):

@@ -46,7 +46,8 @@ class Worker:
         self._pool = BoundedPool(settings.threads, "lane")
         self._lock = threading.Lock()
         self._asked: set[str] = set()
-        self._held: set[int] = set()
+        # By generation too: a lane may be lost and claimed anew while its first run still ends.
+        self._held: set[tuple[int, int]] = set()
         self._touched: set[int] = set()
         self._next_poll = 0.0
         self._next_finish = 0.0
@@ -99,7 +100,7 @@ class Worker:
         )
         self._more_wait = len(claimed) == free
         with self._lock:
-            self._held.update(lane.id for lane in claimed)
+            self._held.update((lane.id, lane.generation) for lane in claimed)
         for lane in claimed:
             # Only this loop submits, so a slot that was free still is.
             self._pool.submit(lambda lane=lane: self._run(lane))  # type: ignore[misc]
@@ -111,7 +112,7 @@ class Worker:
                 self._touched.update(touched)
         finally:
             with self._lock:
-                self._held.discard(lane.id)
+                self._held.discard((lane.id, lane.generation))
             self._loop.wake()
 
     def _finish_jobs(self) -> None:
@@ -142,7 +143,7 @@ class Worker:
 
     def _renew(self) -> float:
         with self._lock:
-            held = set(self._held)
+            held = {lane_id for lane_id, _ in self._held}
         if held:
             lanes.renew(self._database, self.owner, held, self._settings.lease)
         return self._settings.lease / 3

@@ -59,11 +59,18 @@ def intent(
     *,
     resource_type: str = "user",
     endpoint_type: str = "identity",
+    resource_name: str | None = None,
     resource_info: str = CIPHER,
     caller: Caller | None = None,
 ) -> NewIntent:
     return NewIntent(
-        endpoint_type, resource_type, operation, master_id, resource_info, caller or Caller()
+        endpoint_type=endpoint_type,
+        resource_type=resource_type,
+        operation=operation,
+        master_id=master_id,
+        resource_name=resource_name,
+        resource_info=resource_info,
+        caller=caller or Caller(),
     )
 
 
@@ -72,10 +79,18 @@ def change(
     master_id: str = "u1",
     natural_key: Mapping[str, Any] | None = None,
     *,
+    resource_name: str | None = None,
     resource_info: str = CIPHER,
     request_id: str | None = None,
 ) -> AcceptedChange:
-    return AcceptedChange(operation, master_id, natural_key, resource_info, request_id)
+    return AcceptedChange(
+        operation=operation,
+        master_id=master_id,
+        natural_key=natural_key,
+        resource_name=resource_name,
+        resource_info=resource_info,
+        request_id=request_id,
+    )
 
 
 def accepted_job(

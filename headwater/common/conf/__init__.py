@@ -41,6 +41,9 @@ def load(
         conf(list(argv), project="headwater", description=description)
     except (cfg.Error, OSError) as error:
         raise ConfigurationError(f"Configuration: {error}".replace("\n", " ")) from error
+    for group, options in list_opts():
+        if group is None or group == "DEFAULT" or group in conf:
+            check_values(conf, group, options)
     if set_up_logging:
         log.setup(conf, "headwater")
     return conf
@@ -52,6 +55,21 @@ def register(conf: cfg.ConfigOpts) -> None:
         module.register(conf)
     # set_defaults also registers [database]; the path follows state_path.
     db_options.set_defaults(conf, connection="sqlite:///$state_path/headwater.db")
+
+
+def check_values(conf: cfg.ConfigOpts, group: str | None, options: Sequence[Any]) -> None:
+    """Raise ConfigurationError, naming option, value and reason, for a value that cannot be read.
+
+    oslo.config itself looks at a value only when it is used.
+    """
+    scope = conf if group in (None, "DEFAULT") else conf[group]
+    for option in options:
+        try:
+            getattr(scope, option.dest)
+        except cfg.NoSuchOptError:
+            continue  # of a login plugin that is not the configured one
+        except (cfg.Error, ValueError) as error:
+            raise ConfigurationError(f"[{group or 'DEFAULT'}] {option.name}: {error}") from error
 
 
 def list_opts() -> Iterable[tuple[str | None, Sequence[Any]]]:

@@ -43,7 +43,7 @@ def loads(text: str, source: str) -> EndpointType:
     try:
         # The loader is a SafeLoader: it makes plain values only.
         document = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, TypeError, ValueError) as error:  # such as a list as a key
         raise EndpointFileError(source, "(file)", " ".join(str(error).split())) from error
     _check_schema(document, source)
     resources = {

@@ -14,6 +14,7 @@ branch_labels = None
 depends_on = None
 
 _OPTIONS: dict[str, Any] = {
+    "sqlite_autoincrement": True,
     "mysql_engine": "InnoDB",
     "mysql_charset": "utf8mb4",
     "mysql_collate": "utf8mb4_nopad_bin",
