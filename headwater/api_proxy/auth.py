@@ -36,7 +36,10 @@ class _TokenFilter(auth_token.AuthProtocol):  # type: ignore[misc]
 
 def require_options(conf: cfg.ConfigOpts) -> None:
     """Raise ConfigurationError where [keystone_authtoken] cannot work."""
-    token_filter(conf, _nothing)  # registers the options
+    try:
+        token_filter(conf, _nothing)  # registers the options
+    except exceptions.ClientException as error:
+        raise ConfigurationError(f"[keystone_authtoken]: {error}") from error
     if not conf.keystone_authtoken.auth_type:
         raise ConfigurationError(
             "[keystone_authtoken] auth_type: is not set; the gateway needs a user with the role "

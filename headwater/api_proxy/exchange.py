@@ -151,6 +151,8 @@ def _headers(environ: Mapping[str, Any]) -> Headers:
 def _check_tokens(method: str, headers: Headers) -> None:
     if not _TOKEN.fullmatch(method):
         raise Fault(400, "The method is not a token.")
+    if sum(name.lower() == "host" for name, _ in headers) > 1:
+        raise Fault(400, "There is more than one Host header.")
     for name, value in headers:
         if not _TOKEN.fullmatch(name):
             raise Fault(400, "A header name is not a token.")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from headwater.api_proxy import auth, exchange, faults, interpreter
+from headwater.api_proxy import auth, exchange, faults, headers, interpreter
 from headwater.api_proxy.exchange import Exchange
 from headwater.api_proxy.faults import Fault
 from headwater.api_proxy.forwarder import Answer, Forwarder
@@ -64,14 +64,18 @@ class Gateway:
         try:
             # Taken before auth_token writes its findings among the client's headers.
             client = exchange.from_environ(environ)
-            meaning = self._meaning(client)
+            headers.refuse_loop(client.headers)
+            environ[_EXCHANGE], environ[_MEANING] = client, self._meaning(client)
+            if _is_open(client, environ[_MEANING]):
+                anonymous = Caller(request_id=client.header("X-Openstack-Request-Id"))
+                return self._answer(environ, start_response, anonymous)
+            answer: Iterable[bytes] = self._authenticated(environ, start_response)
         except HeadwaterError as error:
             return _fault(error, environ, start_response)
-        environ[_EXCHANGE], environ[_MEANING] = client, meaning
-        if _is_open(client, meaning):
-            anonymous = Caller(request_id=client.header("X-Openstack-Request-Id"))
-            return self._answer(environ, start_response, anonymous)
-        answer: Iterable[bytes] = self._authenticated(environ, start_response)
+        except Exception:  # the server in front would answer without a word in any log
+            LOG.exception("%s %s broke", environ.get("REQUEST_METHOD"), environ.get("PATH_INFO"))
+            broken = Fault(500, "The gateway failed; its log says why.")
+            return _fault(broken, environ, start_response)
         return answer
 
     def _meaning(self, client: Exchange) -> Meaning:
@@ -114,8 +118,8 @@ class Gateway:
         info = replace(info, key_before=self._key_before(client, meaning))
         job = self._recorder.open(meaning, info, caller)
         try:
-            answer = self._forwarder.forward(client, body)
-        except NotSent:
+            answer = self._forwarder.forward(_readable(client), body)
+        except (NotSent, Fault):
             self._recorder.drop(job)
             raise
         try:
@@ -123,10 +127,10 @@ class Gateway:
         except BaseException:
             answer.close()
             raise
-        headers = answer.headers
+        shown = answer.headers
         if 200 <= answer.status < 300:
-            headers = [*headers, (JOB_HEADER, job.uuid)]
-        start_response(f"{answer.status} {answer.reason}", headers)
+            shown = [*shown, (JOB_HEADER, job.uuid)]
+        start_response(f"{answer.status} {answer.reason}", shown)
         return _Body(answer, read)
 
     def _settle(self, job: Job, meaning: Recorded, info: ResourceInfo, answer: Answer) -> bytes:
@@ -179,9 +183,10 @@ class Gateway:
         kept = [
             (name, value)
             for name, value in client.headers
-            if name.lower() not in ("content-length", "content-type", "transfer-encoding")
+            if not name.lower().startswith(("content-", "transfer-", "expect", "if-", "range"))
         ]
         look = replace(client, method="GET", target=path, path=path, headers=kept, length=0)
+        look = _readable(look)
         answer = self._forwarder.forward(look)
         try:
             if answer.status != 200:
@@ -199,6 +204,12 @@ def _is_open(client: Exchange, meaning: Meaning) -> bool:
     return isinstance(meaning, Open)
 
 
+def _readable(client: Exchange) -> Exchange:
+    """The same exchange, asking for an answer that is not compressed: it has to be understood."""
+    kept = [(name, value) for name, value in client.headers if name.lower() != "accept-encoding"]
+    return replace(client, headers=[*kept, ("Accept-Encoding", "identity")])
+
+
 class _Body:
     """An answer's body for the WSGI server, beginning with what was read of it already."""
 
@@ -206,9 +217,14 @@ class _Body:
         self._answer, self._read = answer, read
 
     def __iter__(self) -> Iterator[bytes]:
-        if self._read:
-            yield self._read
-        yield from self._answer
+        try:
+            if self._read:
+                yield self._read
+            yield from self._answer
+        except NoAnswer as error:
+            # The client sees a body that breaks off: the headers are long sent.
+            LOG.warning("An answer could not be passed on whole: %s", error)
+            raise
 
     def close(self) -> None:
         """Called by the server in any case, also when the client is gone."""

@@ -50,10 +50,7 @@ _PSEUDONYM = "headwater"
 
 
 def upstream(headers: Headers, *, scheme: str, host: str, peer: str, version: str) -> Headers:
-    """The headers of a client's exchange as the central cloud gets them.
-
-    Raises Fault 508 when the exchange has passed the gateway before.
-    """
+    """The headers of a client's exchange as the central cloud gets them."""
     dropped = HOP_BY_HOP | _connection_options(headers)
     kept = []
     via, forwarded_for = [], []
@@ -69,8 +66,6 @@ def upstream(headers: Headers, *, scheme: str, host: str, peer: str, version: st
             continue
         elif lowered not in ("x-forwarded-host", "x-forwarded-proto", "content-length"):
             kept.append((name, value))
-    if any(_names_us(element) for value in via for element in value.split(",")):
-        raise Fault(508, "The exchange has passed this gateway before: an upstream points to it.")
     if not any(name.lower() == "host" for name, _ in kept):  # HTTP/1.0
         kept.append(("Host", host))
     kept += [
@@ -80,6 +75,13 @@ def upstream(headers: Headers, *, scheme: str, host: str, peer: str, version: st
         ("Via", ", ".join([*via, f"{version} {_PSEUDONYM}"])),
     ]
     return kept
+
+
+def refuse_loop(headers: Headers) -> None:
+    """Raise Fault 508 when an exchange has passed the gateway before."""
+    via = (value for name, value in headers if name.lower() == "via")
+    if any(_names_us(element) for value in via for element in value.split(",")):
+        raise Fault(508, "The exchange has passed this gateway before: an upstream points to it.")
 
 
 def downstream(

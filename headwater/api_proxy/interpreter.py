@@ -26,6 +26,8 @@ class Change:
     master_id: str
     natural_key: Mapping[str, Any] | None
     info: ResourceInfo
+    #: It carries fields that cannot be read from any cloud.
+    has_secrets: bool = False
 
 
 def intended(meaning: Recorded, exchange: Exchange, body: bytes) -> ResourceInfo:
@@ -79,6 +81,7 @@ def accepted(meaning: Recorded, intent: ResourceInfo, answer: bytes) -> Change |
         master_id=known,
         natural_key=_key_after(resource, intent, state),
         info=ResourceInfo(fields=fields, key_before=intent.key_before, headers=intent.headers),
+        has_secrets=bool(resource.secrets & set(fields or ())),
     )
 
 

@@ -8,8 +8,9 @@ from typing import Any
 from headwater.api_proxy import interpreter
 from headwater.api_proxy.interpreter import Change, master_id
 from headwater.api_proxy.router import Recorded
+from headwater.common.concurrency import LateWork
 from headwater.common.context import Caller
-from headwater.common.errors import HeadwaterError, NotFound
+from headwater.common.errors import DatabaseUnavailable, HeadwaterError, NotFound
 from headwater.common.secrets import KeyRing
 from headwater.common.states import Operation
 from headwater.db import jobs, resources
@@ -30,6 +31,7 @@ class Recorder:
     ):
         self._database, self._key_ring, self._notifier = database, key_ring, notifier
         self._endpoint_type = endpoint_type
+        self._late = LateWork("late-recorder", DatabaseUnavailable)
 
     def known_key(self, meaning: Recorded) -> Mapping[str, Any] | None:
         """The natural key that the resource has now, if headwater has met it before."""
@@ -50,6 +52,7 @@ class Recorder:
                 operation=meaning.call.operation,
                 master_id=master_id(meaning),
                 resource_name=interpreter.name(info.fields, info.key_before),
+                key_before=info.key_before,
                 resource_info=self._key_ring.encrypt(info.to_json()),
                 caller=caller,
             ),
@@ -65,17 +68,23 @@ class Recorder:
     def close(self, job: Job, change: Change, request_id: str | None) -> None:
         """Queue a change that the central cloud accepted, and wake the engine.
 
-        Never raises: the client's answer is the central cloud's. A job that cannot be closed now
-        stays open, which is how it is found again.
+        Never raises: the client's answer is the central cloud's. While the database is away the
+        change is kept in memory and queued as soon as it is back; after a crash the job is found
+        open.
         """
         try:
-            try:
-                number = self._enqueue(job, change, request_id)
-            except NotFound:
-                number = self._enqueue_settled(job, change, request_id)
+            self._close(job, change, request_id)
+        except DatabaseUnavailable as error:
+            LOG.warning("Job %s is queued later: %s", job.uuid, error)
+            self._late.add(lambda: self._close(job, change, request_id))
         except Exception:  # the client's answer must not depend on anything that is ours
             LOG.exception("Job %s stays open although the central cloud accepted it", job.uuid)
-            return
+
+    def _close(self, job: Job, change: Change, request_id: str | None) -> None:
+        try:
+            number = self._enqueue(job, change, request_id)
+        except NotFound:
+            number = self._enqueue_settled(job, change, request_id)
         LOG.info(
             "Job %s: %s %s %s for %d subclouds",
             job.uuid,
@@ -100,6 +109,7 @@ class Recorder:
             natural_key=natural_key,
             resource_name=self._name(change),
             info=change.info,
+            has_secrets=change.has_secrets,
             request_id=request_id,
         )
 

@@ -40,6 +40,20 @@ def bind(listener: Listener) -> socket.socket:
         ) from error
 
 
+class _StrictProtocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
+    """Refuses headers that Python's parser gave up on: it drops all that follow, silently."""
+
+    def parse_request(self) -> bool:
+        """Parse request line and headers; False when an error was answered."""
+        if not super().parse_request():
+            return False
+        if self.headers.defects:
+            self.send_error(400, "A header line cannot be read")
+            self.close_connection = True
+            return False
+        return True
+
+
 class WsgiService(service.ServiceBase):  # type: ignore[misc]
     """Serves WSGI callables on sockets that were bound before any fork.
 
@@ -70,6 +84,7 @@ class WsgiService(service.ServiceBase):  # type: ignore[misc]
                     log=logging.getLogger("eventlet.wsgi"),
                     log_output=False,
                     custom_pool=pool,
+                    protocol=_StrictProtocol,
                     keepalive=settings.idle_timeout,
                     socket_timeout=settings.client_timeout,
                     url_length_limit=_URL_LIMIT,

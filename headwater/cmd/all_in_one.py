@@ -27,6 +27,7 @@ def main() -> int:
 def _serve(conf: cfg.ConfigOpts) -> None:
     known = build.registry(conf)
     auth.require_options(conf)
+    build.check_access(conf)
     opened = build.database(conf, embedded=True)
     keys = build.key_ring(conf, embedded=True)
     worker, periodic = build.engine(conf, known, opened, keys)

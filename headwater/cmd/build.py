@@ -2,6 +2,7 @@
 """Builds the objects of a process from its configuration; shared by all console scripts."""
 
 import functools
+import os
 from pathlib import Path
 
 from oslo_config import cfg
@@ -113,7 +114,7 @@ def engine(
     Lanes for new endpoint types are made.
     """
     lanes.ensure(opened, known.names)
-    readers = {item.name: _central_reader(conf, item) for item in known}
+    readers = {item.name: central_reader(conf, item) for item in known}
     settings = conf.engine
     runner = LaneRunner(
         opened,
@@ -156,6 +157,15 @@ def subcloud_access(conf: cfg.ConfigOpts, keys: KeyRing) -> SubcloudAccess:
     )
 
 
-def _central_reader(conf: cfg.ConfigOpts, endpoint_type: EndpointType) -> CentralReader:
+def check_access(conf: cfg.ConfigOpts) -> None:
+    """Raise ConfigurationError for logins and certificate files that cannot work."""
+    configured_session(conf, "central")
+    for group in ("central", "api_proxy", "subclouds"):
+        file = conf[group].cafile
+        if file and not os.access(file, os.R_OK):
+            raise ConfigurationError(f"[{group}] cafile = {file}: cannot be read.")
+
+
+def central_reader(conf: cfg.ConfigOpts, endpoint_type: EndpointType) -> CentralReader:
     """A reader that logs in when it first reads."""
     return CentralReader(functools.cache(lambda: central_client(conf, endpoint_type)))

@@ -23,6 +23,7 @@ def main() -> int:
 def _serve(conf: cfg.ConfigOpts) -> None:
     known = build.registry(conf)
     # Fail here, once, and not in every worker.
+    build.check_access(conf)
     build.database(conf).dispose()
     build.key_ring(conf)
 

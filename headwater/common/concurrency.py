@@ -7,6 +7,7 @@ threads into green threads; under a threaded WSGI server and in tests they are o
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 
 LOG = logging.getLogger(__name__)
@@ -58,6 +59,44 @@ class BoundedPool:
             with self._changed:
                 self._running -= 1
                 self._changed.notify_all()
+
+
+class LateWork:
+    """Work that could not be done when it was due, done in order as soon as it can be.
+
+    Each piece is tried again every second while it raises `not_yet`; any other error ends it with a
+    log line. At most `limit` pieces wait; the newest are refused, with a log line.
+    """
+
+    def __init__(self, name: str, not_yet: type[Exception], limit: int = 1000):
+        self._not_yet, self._limit = not_yet, limit
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._lock = threading.Lock()
+        self._thread = StoppableThread(name, self._step)
+        self._started = False
+
+    def add(self, piece: Callable[[], None]) -> None:
+        """Do `piece` later. Never blocks."""
+        with self._lock:
+            if len(self._waiting) >= self._limit:
+                LOG.error("More than %d pieces of work wait already; one is left", self._limit)
+                return
+            self._waiting.append(piece)
+            if not self._started:
+                self._started = True
+                self._thread.start()
+        self._thread.wake()
+
+    def _step(self) -> float:
+        while self._waiting:
+            try:
+                self._waiting[0]()
+            except self._not_yet:
+                return 1.0
+            except Exception:
+                LOG.exception("A piece of late work failed")
+            self._waiting.popleft()
+        return 3600.0
 
 
 class StoppableThread:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keeps secrets out of texts that are logged, stored or shown."""
 
+import json
 from collections.abc import Iterable
 
 _MASK = "***"
@@ -10,7 +11,12 @@ _SHORTEST = 3
 
 def scrub(text: str, secrets: Iterable[object]) -> str:
     """`text` with every occurrence of a secret value masked; values that are no strings too."""
-    values = {str(secret) for secret in secrets if secret is not None}
+    values = set()
+    for secret in secrets:
+        if secret is not None:
+            # As it is, and as JSON writes it.
+            plain = str(secret)
+            values |= {plain, json.dumps(plain)[1:-1], json.dumps(plain, ensure_ascii=False)[1:-1]}
     for value in sorted(values, key=len, reverse=True):
         if len(value) >= _SHORTEST:
             text = text.replace(value, _MASK)

@@ -22,6 +22,8 @@ LOG = logging.getLogger(__name__)
 #: Answers that say "not now" for the whole service and nothing about the call.
 _BUSY = frozenset({429, 502, 503, 504})
 _ERRNO = re.compile(r"\[Errno -?\d+\] ([\w ,-]+)")
+#: Characters; far more than is stored, so that secrets are masked before anything is cut.
+_LONGEST_REASON = 10_000
 _VERSION_SUFFIX = re.compile(r"/v\d+(\.\d+)?/?$")
 
 
@@ -196,10 +198,10 @@ def _reason(response: Any, body: Any) -> str:
     if isinstance(body, dict):
         for value in body.values():
             if isinstance(value, dict) and isinstance(value.get("message"), str):
-                return shorten(value["message"])
+                return shorten(value["message"], _LONGEST_REASON)
     if response.status_code < 400:
         return str(response.reason or "")
-    return shorten(response.text or str(response.reason or ""))
+    return shorten(response.text or str(response.reason or ""), _LONGEST_REASON)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

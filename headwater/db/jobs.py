@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Orch jobs: intents, their acceptance, and what is shown of them."""
 
+import json
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -54,11 +55,16 @@ def open_intent(database: Database, intent: NewIntent) -> Job:
         accepted_at=None,
         finished_at=None,
     )
-    return reopen_intent(database, job, intent.resource_info)
+    return reopen_intent(database, job, intent.resource_info, intent.key_before)
 
 
 @retried
-def reopen_intent(database: Database, job: Job, resource_info: str) -> Job:
+def reopen_intent(
+    database: Database,
+    job: Job,
+    resource_info: str,
+    key_before: Mapping[str, Any] | None = None,
+) -> Job:
     """Write an open job under its uuid, and return it with its new row id."""
     job = replace(
         job,
@@ -77,6 +83,8 @@ def reopen_intent(database: Database, job: Job, resource_info: str) -> Job:
                 operation_type=job.operation,
                 source_resource_id=job.master_id,
                 resource_name=job.resource_name,
+                natural_key_before=None if key_before is None else json.dumps(dict(key_before)),
+                has_secrets=False,
                 intent_state=IntentState.OPEN,
                 overlapped=False,
                 resource_info=resource_info,
@@ -168,6 +176,7 @@ def accept(database: Database, job: Job, change: AcceptedChange) -> int:
                 resource_name=_fitting(change.resource_name),
                 intent_state=IntentState.ACCEPTED,
                 resource_info=change.resource_info,
+                has_secrets=change.has_secrets,
                 request_id=_fitting(job.request_id or change.request_id),
                 accepted_at=now,
             )
@@ -193,6 +202,7 @@ def _fan_out(connection: sa.Connection, job: Job, now: Any) -> int:
             sa.literal(RequestState.QUEUED.value),
             sa.literal(0),
             sa.false(),
+            sa.false(),
             sa.literal(now, type_=orch_request.c.created_at.type),
         )
         .join(subcloud, subcloud.c.id == subcloud_sync.c.subcloud_id)
@@ -210,6 +220,7 @@ def _fan_out(connection: sa.Connection, job: Job, now: Any) -> int:
                 "state",
                 "try_count",
                 "superseded",
+                "secrets_superseded",
                 "created_at",
             ],
             lanes,
@@ -258,14 +269,20 @@ def open_info(database: Database, job_id: int) -> str:
     return info
 
 
-def open_since(database: Database, age: float, *, limit: int) -> Sequence[tuple[Job, str]]:
-    """Open jobs that are older than `age` seconds, oldest first, with their encrypted info."""
+def open_since(
+    database: Database, age: float, *, limit: int, after: int = 0
+) -> Sequence[tuple[Job, str]]:
+    """Open jobs that are older than `age` seconds, oldest first, with their encrypted info.
+
+    Those behind the row id `after`.
+    """
     with database.read() as connection:
         rows = connection.execute(
             sa.select(*_JOB, orch_job.c.resource_info)
             .where(
                 orch_job.c.intent_state == IntentState.OPEN,
                 orch_job.c.created_at < clock.after(-age),
+                orch_job.c.id > after,
             )
             .order_by(orch_job.c.id)
             .limit(limit)

@@ -85,6 +85,7 @@ subcloud_resource = sa.Table(
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("subcloud_id", "resource_id"),
     sa.Index(None, "resource_id"),
+    sa.Index("ix_subcloud_resource_there", "subcloud_id", "subcloud_resource_id"),
     **_OPTIONS,
 )
 
@@ -100,6 +101,10 @@ orch_job = sa.Table(
     sa.Column("source_resource_id", sa.String(255)),
     # What the change was about, for people: the name it had then.
     sa.Column("resource_name", sa.String(255)),
+    # JSON object: how subclouds know the resource until this job is replayed there.
+    sa.Column("natural_key_before", sa.Text),
+    # The body carries fields that cannot be read from any cloud.
+    sa.Column("has_secrets", sa.Boolean, nullable=False, default=False),
     sa.Column("intent_state", sa.String(16), nullable=False, default=IntentState.OPEN),
     # Another job on the same resource was accepted while this one was open.
     sa.Column("overlapped", sa.Boolean, nullable=False, default=False),
@@ -161,6 +166,8 @@ orch_request = sa.Table(
     sa.Column("try_count", sa.Integer, nullable=False, default=0),
     # Retried by the operator after a later change of the same resource had run.
     sa.Column("superseded", sa.Boolean, nullable=False, default=False),
+    # One of those later changes set the secrets anew.
+    sa.Column("secrets_superseded", sa.Boolean, nullable=False, default=False),
     sa.Column("error", sa.Text),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("started_at", UtcDateTime),

@@ -114,6 +114,8 @@ class NewIntent:
     resource_info: str
     caller: Caller
     resource_name: str | None = None
+    #: How subclouds know the resource until the change is replayed there.
+    key_before: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,8 @@ class AcceptedChange:
     natural_key: Mapping[str, Any] | None
     resource_info: str
     resource_name: str | None = None
+    #: The body carries fields that cannot be read from any cloud.
+    has_secrets: bool = False
     #: The central cloud's request id; kept where the client gave none of its own.
     request_id: str | None = None
 
@@ -165,6 +169,8 @@ class QueuedRequest:
     try_count: int
     #: A later job on the same resource ran in this lane before (this one was failed and retried).
     superseded: bool
+    #: One of those later jobs set the secrets anew.
+    secrets_superseded: bool = False
 
 
 @dataclass(frozen=True)
@@ -185,6 +191,8 @@ class MappedResource:
     master_id: str
     natural_key: Mapping[str, Any] | None
     subcloud_resource_id: str | None
+    #: A delete of it was accepted.
+    deleted: bool = False
 
 
 @dataclass(frozen=True)

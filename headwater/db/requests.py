@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Orch requests: read in the order of acceptance, written only by the holder of the lane."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -75,6 +76,7 @@ def next_batch(database: Database, lane: ClaimedLane, limit: int) -> Batch:
                 resource_info=row.resource_info,
                 try_count=row.try_count,
                 superseded=row.superseded,
+                secrets_superseded=row.secrets_superseded,
             )
             for row in rows
         ),
@@ -87,6 +89,7 @@ def _pending(connection: sa.Connection, lane: ClaimedLane, limit: int) -> Sequen
             orch_request.c.id,
             orch_request.c.try_count,
             orch_request.c.superseded,
+            orch_request.c.secrets_superseded,
             orch_job.c.id.label("job_id"),
             orch_job.c.uuid,
             orch_job.c.endpoint_type,
@@ -198,33 +201,55 @@ def retry(database: Database, job_id: int) -> int:
         )
         later = orch_request.alias("later")
         # Later means behind it in the lane, which is the order of acceptance.
-        overtaken = (
-            connection.execute(
-                sa.select(orch_request.c.id)
-                .join(
-                    later,
-                    sa.and_(
-                        later.c.subcloud_sync_id == orch_request.c.subcloud_sync_id,
-                        later.c.id > orch_request.c.id,
-                        later.c.state == RequestState.COMPLETED,
-                    ),
-                )
-                .join(orch_job, orch_job.c.id == later.c.orch_job_id)
-                .where(
-                    failed,
-                    orch_job.c.resource_type == job.resource_type,
-                    orch_job.c.source_resource_id == job.source_resource_id,
-                )
-                .distinct()
+        overtaking = connection.execute(
+            sa.select(orch_request.c.id, orch_job.c.has_secrets)
+            .join(
+                later,
+                sa.and_(
+                    later.c.subcloud_sync_id == orch_request.c.subcloud_sync_id,
+                    later.c.id > orch_request.c.id,
+                    later.c.state.in_([RequestState.IN_PROGRESS, RequestState.COMPLETED]),
+                ),
             )
-            .scalars()
-            .all()
-        )
+            .join(orch_job, orch_job.c.id == later.c.orch_job_id)
+            .where(
+                failed,
+                orch_job.c.resource_type == job.resource_type,
+                orch_job.c.source_resource_id == job.source_resource_id,
+            )
+            .distinct()
+        ).all()
+        for ids, mark in (
+            ({row.id for row in overtaking}, {"superseded": True}),
+            ({row.id for row in overtaking if row.has_secrets}, {"secrets_superseded": True}),
+        ):
+            if ids:
+                connection.execute(
+                    orch_request.update().where(orch_request.c.id.in_(sorted(ids))).values(mark)
+                )
         fresh = {"state": RequestState.QUEUED, "try_count": 0, "finished_at": None}
-        if overtaken:
-            connection.execute(
-                orch_request.update()
-                .where(orch_request.c.id.in_(overtaken))
-                .values(superseded=True)
-            )
         return connection.execute(orch_request.update().where(failed).values(fresh)).rowcount
+
+
+def pending_key(
+    database: Database, lane_id: int, resource_type: str, master_id: str
+) -> Mapping[str, Any] | None:
+    """The natural key before the oldest pending change of a resource, or None without one.
+
+    It is the one by which the subcloud knows the resource now.
+    """
+    with database.read() as connection:
+        text = connection.execute(
+            sa.select(orch_job.c.natural_key_before)
+            .join(orch_request, orch_request.c.orch_job_id == orch_job.c.id)
+            .where(
+                orch_request.c.subcloud_sync_id == lane_id,
+                orch_request.c.state.in_(PENDING),
+                orch_job.c.resource_type == resource_type,
+                orch_job.c.source_resource_id == master_id,
+                orch_job.c.natural_key_before.is_not(None),
+            )
+            .order_by(orch_request.c.id)
+            .limit(1)
+        ).scalar_one_or_none()
+    return None if text is None else json.loads(text)

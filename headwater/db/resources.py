@@ -3,6 +3,7 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -88,6 +89,7 @@ def mapped(
                 resource.c.resource_type,
                 resource.c.master_id,
                 resource.c.natural_key,
+                resource.c.deleted,
                 subcloud_resource.c.subcloud_resource_id,
             )
             .outerjoin(
@@ -108,9 +110,51 @@ def mapped(
             master_id=row.master_id,
             natural_key=None if row.natural_key is None else json.loads(row.natural_key),
             subcloud_resource_id=row.subcloud_resource_id,
+            deleted=row.deleted,
         )
         for row in rows
     ]
+
+
+def owner(
+    database: Database,
+    subcloud_id: int,
+    endpoint_type: str,
+    resource_type: str,
+    subcloud_resource_id: str,
+) -> MappedResource | None:
+    """Which resource of the central cloud a subcloud's resource is the counterpart of."""
+    with database.read() as connection:
+        row = connection.execute(
+            sa.select(resource.c.master_id, resource.c.natural_key, resource.c.deleted)
+            .join(subcloud_resource, subcloud_resource.c.resource_id == resource.c.id)
+            .where(
+                subcloud_resource.c.subcloud_id == subcloud_id,
+                subcloud_resource.c.subcloud_resource_id == subcloud_resource_id,
+                resource.c.endpoint_type == endpoint_type,
+                resource.c.resource_type == resource_type,
+            )
+            .limit(1)
+        ).one_or_none()
+    if row is None:
+        return None
+    key = None if row.natural_key is None else json.loads(row.natural_key)
+    return MappedResource(resource_type, row.master_id, key, subcloud_resource_id, row.deleted)
+
+
+def known_since(
+    database: Database, endpoint_type: str, resource_type: str, master_id: str
+) -> datetime | None:
+    """When headwater first met a resource; None when it has not."""
+    with database.read() as connection:
+        met: datetime | None = connection.execute(
+            sa.select(resource.c.created_at).where(
+                resource.c.endpoint_type == endpoint_type,
+                resource.c.resource_type == resource_type,
+                resource.c.master_id == master_id,
+            )
+        ).scalar_one_or_none()
+    return met
 
 
 def apply_mappings(
@@ -146,6 +190,19 @@ def apply_mappings(
                 )
             )
             continue
+        # One resource of a subcloud is the counterpart of one resource of the central cloud.
+        same_type = sa.select(resource.c.id).where(
+            resource.c.endpoint_type == change.endpoint_type,
+            resource.c.resource_type == change.resource_type,
+        )
+        connection.execute(
+            subcloud_resource.delete().where(
+                subcloud_resource.c.subcloud_id == subcloud_id,
+                subcloud_resource.c.subcloud_resource_id == change.subcloud_resource_id,
+                subcloud_resource.c.resource_id != resource_id,
+                subcloud_resource.c.resource_id.in_(same_type),
+            )
+        )
         connection.execute(
             upsert(
                 database,

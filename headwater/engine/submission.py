@@ -22,6 +22,7 @@ def enqueue_work(
     natural_key: Mapping[str, Any] | None,
     resource_name: str | None,
     info: ResourceInfo,
+    has_secrets: bool = False,
     request_id: str | None = None,
 ) -> int:
     """Accept an open job and queue one request per managed subcloud, in one transaction.
@@ -37,6 +38,7 @@ def enqueue_work(
             master_id=master_id,
             natural_key=natural_key,
             resource_name=resource_name,
+            has_secrets=has_secrets,
             resource_info=key_ring.encrypt(info.to_json()),
             request_id=request_id,
         ),

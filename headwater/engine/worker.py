@@ -69,7 +69,8 @@ class Worker:
         deadline = time.monotonic() + timeout
         self._loop.stop(timeout)
         if not self._pool.drain(max(0.0, deadline - time.monotonic())):
-            LOG.warning("Worker %s leaves lanes behind: %s", self.owner, sorted(self._held))
+            left = sorted(lane_id for lane_id, _ in self._held)
+            LOG.warning("Worker %s leaves lanes behind: %s", self.owner, left)
         self._heartbeat.stop(max(0.1, deadline - time.monotonic()))
 
     def wake(self, endpoint_types: Collection[str]) -> None:

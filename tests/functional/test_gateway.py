@@ -214,7 +214,13 @@ class Gateway(SystemTest):
         self.system.wait(answer)
 
     def test_other_spellings_of_a_path_are_recorded_too(self) -> None:
-        for path in ("/v3/groups/", "/v3/%67roups", "/v3%2Fgroups", "/v3/groups?x=1"):
+        for path in (
+            "/v3/groups/",
+            "/v3/groups//",
+            "/v3/%67roups",
+            "/v3%2Fgroups",
+            "/v3/groups?x=1",
+        ):
             with self.subTest(path=path):
                 answer = self.system.call("POST", path, self.group())
                 if answer.ok:
@@ -319,12 +325,28 @@ class CentralCloudAway(SystemTest):
         eventually(lambda: not self.system.open_jobs(), "open jobs to be settled")
 
     def test_a_create_whose_answer_was_lost_is_found_and_replayed(self) -> None:
-        user = {"name": self.unique("user"), "domain_id": "default", "password": "kept-safe"}
-        self.unanswered("POST", "/v3/users", {"user": user})
+        group = {"name": self.unique("group"), "domain_id": "default", "description": "Lost."}
+        self.unanswered("POST", GROUPS, {"group": group})
         self.assertEqual([each.job.master_id for each in self.system.open_jobs()], [None])
         self.await_settled()
         cloud = self.system.subclouds["subcloud1"]
-        eventually(lambda: self.find(cloud, "user", name=user["name"]), "the user on the subcloud")
+        eventually(lambda: self.find(cloud, "group", name=group["name"]), "the group")
+        self.assertEqual(self.one(cloud, "group", name=group["name"])["description"], "Lost.")
+
+    def test_a_user_with_a_password_whose_answer_was_lost_waits_for_the_operator(self) -> None:
+        # It may be older than the gateway: then the create was refused, with its password.
+        user = {"name": self.unique("user"), "domain_id": "default", "password": "kept-safe"}
+        self.unanswered("POST", "/v3/users", {"user": user})
+        (left,) = self.system.open_jobs()
+        self.system.process.wait_for(f"{left.job.uuid} stays open: nobody can read")
+        cloud = self.system.subclouds["subcloud1"]
+        self.assertEqual(self.find(cloud, "user", name=user["name"]), [])
+        settle = ("job", "settle", left.job.uuid, "--accept", "--resource-id")
+        self.assertIn("has no user", self.system.manage(*settle, "mistyped").stderr)
+        made = self.one(self.system.central, "user", name=user["name"])
+        done = self.system.manage(*settle, made["id"])
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.system.manage("job", "wait", left.job.uuid).returncode, 0)
         self.assertTrue(self.can_login(cloud, user["name"], "kept-safe"))
 
     def test_an_update_and_a_delete_whose_answers_were_lost_are_replayed(self) -> None:

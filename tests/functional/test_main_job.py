@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a cloud admin sees when things are not as on the first day."""
 
+import concurrent.futures
 import json
 import os
+import pathlib
 import subprocess
+import time
 
 import requests
 
@@ -185,6 +188,86 @@ class Replay(SystemTest):
             self.assertTrue(self.can_login(cloud, self.name, "by-the-cli"))
 
 
+class Names(SystemTest):
+    """Names that change hands while a subcloud is behind: no user becomes another one."""
+
+    regions = ("subcloud1",)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.cloud = self.system.subclouds["subcloud1"]
+
+    def create(self, name: str, **fields: object) -> requests.Response:
+        user = {"name": name, "domain_id": "default", **fields}
+        answer = self.system.call("POST", "/v3/users", {"user": user})
+        self.assertEqual(answer.status_code, 201, answer.text)
+        return answer
+
+    def set_password(self, password: str) -> None:
+        """Change what headwater knows of the subcloud's administrator."""
+        environment = {"HEADWATER_SUBCLOUD_PASSWORD": password}
+        done = self.system.manage(
+            "subcloud", "set", "subcloud1", "--password", environment=environment
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_a_delete_that_is_retried_late_does_not_hit_a_new_user_of_the_name(self) -> None:
+        name = self.unique("user")
+        first = self.create(name)
+        self.system.wait(first)
+        self.set_password("not-the-password")
+        deleted = self.system.call("DELETE", f"/v3/users/{first.json()['user']['id']}")
+        eventually(
+            lambda: (
+                self.system.requests_of(self.system.job(deleted))[0].state is RequestState.FAILED
+            ),
+            "the delete to fail",
+        )
+        self.set_password(self.cloud.admin_password)
+        self.system.wait(self.create(name, email="new@x.org"))
+        self.system.manage("job", "retry", deleted.headers["X-Headwater-Job"])
+        self.system.wait(deleted)
+        self.assertEqual(self.one(self.cloud, "user", name=name)["email"], "new@x.org")
+
+    def test_a_backlog_in_which_a_name_changes_hands_gives_each_user_its_own(self) -> None:
+        old_name, new_name = self.unique("old"), self.unique("new")
+        role = {"name": self.unique("role")}
+        project = {"name": self.unique("project"), "domain_id": "default"}
+        role_id = self.system.change("POST", "/v3/roles", {"role": role}).json()["role"]["id"]
+        project_id = self.system.change("POST", "/v3/projects", {"project": project}).json()[
+            "project"
+        ]["id"]
+        # Older than the gateway on both sides.
+        body = {"user": {"name": old_name, "domain_id": "default"}}
+        user_id = self.system.central.request("POST", "/v3/users", body).json()["user"]["id"]
+        there = self.cloud.request("POST", "/v3/users", body).json()["user"]["id"]
+        self.cloud.stop()
+        link = f"/v3/projects/{project_id}/users/{user_id}/roles/{role_id}"
+        answers = [
+            self.system.call("PUT", link),
+            self.system.call("PATCH", f"/v3/users/{user_id}", {"user": {"name": new_name}}),
+            self.create(old_name, email="second@x.org"),
+        ]
+        self.cloud.start()
+        self.cloud.wait_ready()
+        for answer in answers:
+            self.system.wait(answer)
+        renamed = self.one(self.cloud, "user", name=new_name)
+        second = self.one(self.cloud, "user", name=old_name)
+        self.assertEqual(renamed["id"], there)
+        self.assertNotEqual(second["id"], there)
+        self.assertEqual(second["email"], "second@x.org")
+        assignments = self.cloud.request("GET", f"/v3/role_assignments?user.id={there}").json()
+        self.assertEqual(len(assignments["role_assignments"]), 1)
+
+    def test_a_user_whose_default_project_exists_nowhere_is_created_without_it(self) -> None:
+        name = self.unique("user")
+        answer = self.create(name, default_project_id="0" * 32, password="still-set")
+        (request,) = self.system.wait(answer)
+        self.assertIn("Without default_project_id", request.error or "")
+        self.assertTrue(self.can_login(self.cloud, name, "still-set"))
+
+
 class Trouble(SystemTest):
     """Subclouds and clouds that are away, refuse, or are not what was configured."""
 
@@ -324,6 +407,46 @@ class Trouble(SystemTest):
         cloud = system.subclouds["subcloud2"]
         self.one(cloud, "group", name=second["group"]["name"])
         self.assertEqual(self.find(cloud, "group", name=first["group"]["name"]), [])
+
+    def test_a_subcloud_that_is_unmanaged_while_its_lane_waits_costs_nothing(self) -> None:
+        # Its back-off ends and nobody may claim it: the process must not spin.
+        down = self.system.subclouds["subcloud2"]
+        down.stop()
+        body = {"group": {"name": self.unique("group"), "domain_id": "default"}}
+        answer = self.system.call("POST", "/v3/groups", body)
+        self.system.wait(answer, among=["subcloud1"])
+        self.system.manage("subcloud", "unmanage", "subcloud2")
+        ticks = os.sysconf("SC_CLK_TCK")
+
+        def cpu() -> float:
+            fields = pathlib.Path(f"/proc/{self.system.process.popen.pid}/stat").read_text()
+            user, system = fields.rpartition(")")[2].split()[11:13]
+            return (int(user) + int(system)) / ticks
+
+        before, start = cpu(), time.monotonic()
+        eventually(lambda: time.monotonic() - start > 2, "two seconds, beyond every back-off")
+        self.assertLess(cpu() - before, 1.0)
+        self.assertEqual(self.system.call("GET", "/v3/groups").status_code, 200)
+        down.start()
+        down.wait_ready()
+        self.system.manage("subcloud", "manage", "subcloud2")
+        self.system.wait(answer)
+
+    def test_a_database_that_is_locked_holds_up_changes_only(self) -> None:
+        system = self.system
+        self.assertEqual(system.call("GET", "/v3/groups").status_code, 200)
+        body = {"group": {"name": self.unique("group"), "domain_id": "default"}}
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            with system.database.write():
+                change = pool.submit(system.call, "POST", "/v3/groups", body)
+                for _ in range(5):
+                    start = time.monotonic()
+                    self.assertEqual(system.call("GET", "/v3/groups").status_code, 200)
+                    self.assertLess(time.monotonic() - start, 5)
+                self.assertFalse(change.done())
+            answer = change.result(PATIENCE)
+        self.assertEqual(answer.status_code, 201, answer.text)
+        system.wait(answer)
 
     def test_no_secret_lies_anywhere_in_the_clear(self) -> None:
         system = self.system

@@ -9,7 +9,8 @@ from cliff.command import Command
 from cliff.lister import Lister
 from cliff.show import ShowOne
 
-from headwater.cmd.manage.columns import Columns, record_columns
+from headwater.cmd import build
+from headwater.cmd.manage.columns import Columns, limit, record_columns
 from headwater.common.clock import isoformat
 from headwater.common.errors import DeadlineExceeded, InvalidInput
 from headwater.common.states import PENDING, IntentState, Operation, RequestState
@@ -29,7 +30,7 @@ class ListJobs(Lister):  # type: ignore[misc]
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Page and filter."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("--limit", type=int, default=50, help="Most rows (default 50).")
+        parser.add_argument("--limit", type=limit, default=50, help="Most rows (default 50).")
         parser.add_argument("--marker", metavar="ID", help="List those older than this job.")
         parser.add_argument(
             "--state",
@@ -42,8 +43,6 @@ class ListJobs(Lister):  # type: ignore[misc]
         self, parsed_args: argparse.Namespace
     ) -> tuple[tuple[str, ...], Iterable[tuple[object, ...]]]:
         """One row per job."""
-        if parsed_args.limit < 1:
-            raise InvalidInput("--limit: must be at least 1.")
         state = IntentState(parsed_args.state) if parsed_args.state else None
         page = jobs.list_page(
             self.app.database,
@@ -109,7 +108,7 @@ class ListRequests(_OneJob, Lister):  # type: ignore[misc]
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Page."""
         parser = super().get_parser(prog_name)
-        parser.add_argument("--limit", type=int, default=1000, help="Most rows (default 1000).")
+        parser.add_argument("--limit", type=limit, default=1000, help="Most rows (default 1000).")
         parser.add_argument("--marker", default="", help="List those behind this subcloud.")
         return parser
 
@@ -210,6 +209,13 @@ class Settle(_OneJob):
         if master_id is None:
             raise InvalidInput("--resource-id: is needed, the job does not know what it created.")
         info = ResourceInfo.from_json(self.app.key_ring.decrypt(encrypted))
+        endpoint_type = self.app.registry.endpoint_type(job.endpoint_type)
+        resource = self.app.registry.resource(job.endpoint_type, job.resource_type)
+        reader = build.central_reader(self.app.conf, endpoint_type)
+        there = reader.state(resource, master_id) is not None
+        if there is (job.operation is Operation.DELETE):
+            state = "still has" if there else "has no"
+            raise InvalidInput(f"The central cloud {state} {resource.name} {master_id}.")
         number = enqueue_work(
             opened,
             self.app.key_ring,
@@ -219,6 +225,7 @@ class Settle(_OneJob):
             master_id=master_id,
             natural_key=info.key_before,
             resource_name=job.resource_name,
+            has_secrets=bool(resource.secrets & set(info.fields or ())),
             info=info,
         )
         lanes.request(opened, [job.endpoint_type])

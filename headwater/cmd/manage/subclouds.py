@@ -13,7 +13,7 @@ from cliff.show import ShowOne
 
 from headwater.cmd import build
 from headwater.cmd.manage import passwords
-from headwater.cmd.manage.columns import Columns, record_columns
+from headwater.cmd.manage.columns import Columns, limit, record_columns
 from headwater.common.clock import isoformat
 from headwater.common.errors import ExchangeError, InvalidInput
 from headwater.common.states import Management
@@ -21,6 +21,9 @@ from headwater.db import jobs, lanes, subclouds
 from headwater.db.records import Lane, NewSubcloud, Subcloud
 
 LOG = logging.getLogger(__name__)
+
+#: Characters, of a text and of an auth_url.
+_LONGEST = (255, 1024)
 
 _ACCESS = {
     "auth_url": "Address of the subcloud's Keystone, such as https://cloud.example:5000/v3.",
@@ -54,15 +57,26 @@ def _add_access(parser: argparse.ArgumentParser, required: Iterable[str]) -> Non
     )
 
 
-def _check(name: str, auth_url: str | None) -> None:
-    if not name or len(name) > 255 or "/" in name or name != name.strip():
+def _check(parsed_args: argparse.Namespace) -> None:
+    """Raise InvalidInput for what cannot be stored or used."""
+    name = parsed_args.name
+    if not name or not name.isprintable() or "/" in name or name != name.strip():
         raise InvalidInput(f"{name!r} cannot be a region name.")
-    if auth_url is not None:
-        parts = urlsplit(auth_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InvalidInput(f"--auth-url {auth_url}: is not an http or https URL.")
-        if parts.username or parts.password:
-            raise InvalidInput("--auth-url: must not contain credentials.")
+    for option in ("name", *_ACCESS):
+        value = getattr(parsed_args, option) or ""
+        if len(value) > _LONGEST[option == "auth_url"] or "\0" in value:
+            raise InvalidInput(f"--{option.replace('_', '-')}: is too long or not a text.")
+    if parsed_args.auth_url is None:
+        return
+    try:
+        parts = urlsplit(parsed_args.auth_url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise InvalidInput(f"--auth-url {parsed_args.auth_url}: is not an http or https URL.")
+    if parts.username or parts.password:
+        raise InvalidInput("--auth-url: must not contain credentials.")
 
 
 class Add(_Named, ShowOne):  # type: ignore[misc]
@@ -82,7 +96,7 @@ class Add(_Named, ShowOne):  # type: ignore[misc]
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
         """Encrypt the password and store."""
-        _check(parsed_args.name, parsed_args.auth_url)
+        _check(parsed_args)
         # Before anybody types a password.
         subclouds.refuse_known(self.app.database, parsed_args.name)
         password = passwords.read(parsed_args.password_file)
@@ -115,7 +129,7 @@ class Set(_Named, ShowOne):  # type: ignore[misc]
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
         """Store what was given, and let waiting lanes try at once."""
-        _check(parsed_args.name, parsed_args.auth_url)
+        _check(parsed_args)
         subclouds.get(self.app.database, parsed_args.name)
         values = {
             name: getattr(parsed_args, name)
@@ -138,7 +152,7 @@ class ListAll(Lister):  # type: ignore[misc]
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Page."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("--limit", type=int, default=1000, help="Most rows (default 1000).")
+        parser.add_argument("--limit", type=limit, default=1000, help="Most rows (default 1000).")
         parser.add_argument("--marker", default="", help="List those behind this name.")
         return parser
 

@@ -34,8 +34,9 @@ class CentralReader:
         For a link the object is empty. Raises CentralUnreadable.
         """
         answer = self._get(resource, resource.member.expand(resource.parameters(master_id)))
-        if answer.status == 404:
+        if answer.status == 404 and isinstance(answer.body, dict):
             return None
+        # A 404 without an error document comes from something in between.
         if not answer.ok:
             raise CentralUnreadable(
                 f"The central cloud answers {answer.status} for {resource.name} {master_id}: "
@@ -43,7 +44,11 @@ class CentralReader:
             )
         if resource.body is None:
             return {}
-        state: Mapping[str, Any] = answer.body[resource.body]
+        state = answer.body.get(resource.body) if isinstance(answer.body, dict) else None
+        if not isinstance(state, dict):
+            raise CentralUnreadable(
+                f"The central cloud's answer for {resource.name} {master_id} is no {resource.name}."
+            )
         return state
 
     def find(self, resource: ResourceType, key: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -57,9 +62,12 @@ class CentralReader:
                 f"The central cloud answers {answer.status} for a list of {resource.name}: "
                 f"{answer.reason}"
             )
+        listed = answer.body.get(resource.list_key) if isinstance(answer.body, dict) else None
+        if not isinstance(listed, list):
+            raise CentralUnreadable(f"The central cloud's answer is no list of {resource.name}.")
         return [
             state
-            for state in answer.body[resource.list_key]
+            for state in listed
             if all(state.get(name) == value for name, value in key.items())
         ]
 

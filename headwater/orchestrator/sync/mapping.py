@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from headwater.db import resources
+from headwater.db import requests, resources
 from headwater.db.connection import Database
 from headwater.db.records import MappingChange
 
@@ -18,13 +18,17 @@ from headwater.db.records import MappingChange
 class _Entry:
     natural_key: Mapping[str, Any] | None = None
     subcloud_id: str | None = None
+    #: A delete of it was accepted in the central cloud.
+    deleted: bool = False
 
 
 class MappingView:
     """Used by one thread. Resources are named by (resource type, id in the central cloud)."""
 
-    def __init__(self, database: Database, subcloud_id: int, endpoint_type: str):
-        self._database = database
+    def __init__(
+        self, database: Database, subcloud_id: int, endpoint_type: str, lane_id: int | None = None
+    ):
+        self._database, self._lane_id = database, lane_id
         self._subcloud_id, self._endpoint_type = subcloud_id, endpoint_type
         self._entries: dict[tuple[str, str], _Entry] = {}
         self._read: set[str] = set()
@@ -39,7 +43,7 @@ class MappingView:
             self._database, self._subcloud_id, self._endpoint_type, missing
         ):
             self._entries[row.resource_type, row.master_id] = _Entry(
-                row.natural_key, row.subcloud_resource_id
+                row.natural_key, row.subcloud_resource_id, row.deleted
             )
         self._read |= missing
 
@@ -51,6 +55,36 @@ class MappingView:
         """The last known natural key in the central cloud."""
         return self._entry(resource_type, master_id).natural_key
 
+    def present_key(self, resource_type: str, master_id: str) -> Mapping[str, Any] | None:
+        """The natural key by which the subcloud knows a resource now, if it is known.
+
+        A rename that waits in the lane has changed it in the central cloud only.
+        """
+        if self._lane_id is not None:
+            key = requests.pending_key(self._database, self._lane_id, resource_type, master_id)
+            if key is not None:
+                return key
+        return self.natural_key(resource_type, master_id)
+
+    def other_owner(self, resource_type: str, subcloud_id: str, master_id: str) -> str | None:
+        """The living resource, other than `master_id`, whose counterpart a subcloud's resource is.
+
+        None where there is none: then it may become the counterpart of `master_id`.
+        """
+        found = resources.owner(
+            self._database, self._subcloud_id, self._endpoint_type, resource_type, subcloud_id
+        )
+        if found is not None:
+            self._entries.setdefault(
+                (resource_type, found.master_id),
+                _Entry(found.natural_key, subcloud_id, found.deleted),
+            )
+        for (name, other), entry in self._entries.items():
+            same = name == resource_type and entry.subcloud_id == subcloud_id
+            if same and other != master_id and not entry.deleted:
+                return other
+        return None
+
     def learn(
         self,
         resource_type: str,
@@ -59,9 +93,13 @@ class MappingView:
         natural_key: Mapping[str, Any] | None,
     ) -> None:
         """Remember the id that a resource has in the subcloud."""
+        for (name, _), other in self._entries.items():
+            if name == resource_type and other.subcloud_id == subcloud_id:
+                other.subcloud_id = None
         entry = self._entry(resource_type, master_id)
         entry.subcloud_id = subcloud_id
-        self._note(resource_type, master_id, natural_key or entry.natural_key, subcloud_id)
+        entry.natural_key = natural_key or entry.natural_key
+        self._note(resource_type, master_id, entry.natural_key, subcloud_id)
 
     def forget(self, resource_type: str, master_id: str) -> None:
         """Remember that the subcloud does not have the resource by the id that was known."""

@@ -18,7 +18,13 @@ from headwater.orchestrator.subclouds import SubcloudAccess
 from headwater.orchestrator.sync.central import CentralReader, CentralUnreadable
 from headwater.orchestrator.sync.mapping import MappingView
 from headwater.orchestrator.sync.strategies import STRATEGIES, Strategy
-from headwater.orchestrator.sync.subject import GoneInCentral, Refused, Subject, Unidentified
+from headwater.orchestrator.sync.subject import (
+    GoneInCentral,
+    Occupied,
+    Refused,
+    Subject,
+    Unidentified,
+)
 
 #: Answers that say that the call itself is wrong: the same call gets the same answer.
 _FINAL = frozenset({400, 405, 406, 413, 414, 415, 422})
@@ -52,7 +58,7 @@ class SyncHandler:
             self._registry.endpoint_type(lane.endpoint_type),
             self._readers[lane.endpoint_type],
         )
-        mappings = MappingView(self._database, lane.subcloud_id, lane.endpoint_type)
+        mappings = MappingView(self._database, lane.subcloud_id, lane.endpoint_type, lane.id)
         mappings.prefetch(_mentioned(endpoint_type, works))
         client = self._access.client(subcloud, endpoint_type.service_type)
         return SubcloudReplay(self._registry, Subject(endpoint_type, client, central, mappings))
@@ -72,7 +78,11 @@ class SubcloudReplay:
         except NotFound as error:
             return Failed(str(error))
         outcome = self._outcome(resource, work)
-        text = outcome.note if isinstance(outcome, Done | Gone) else outcome.reason
+        notes = self._subject.take_notes()
+        if isinstance(outcome, Done | Gone):
+            text = " ".join([*([outcome.note] if outcome.note else []), *notes]) or None
+        else:
+            text = outcome.reason
         mappings = self._subject.mappings.take_changes()
         if text is None:
             return replace(outcome, mappings=mappings)
@@ -88,7 +98,9 @@ class SubcloudReplay:
         try:
             return method(self._subject, resource, work)
         except GoneInCentral as error:
-            return Gone(str(error))
+            return self._gone(resource, work, error)
+        except Occupied as error:
+            return Retry(str(error), counts=True)
         except Unidentified as error:
             return Failed(str(error))
         except Refused as error:
@@ -101,6 +113,16 @@ class SubcloudReplay:
             return Retry(str(error), counts=False)
         except Unreachable as error:
             return Retry(str(error), counts=False, unreachable=True, after=error.retry_after)
+
+    def _gone(self, resource: ResourceType, work: Work, error: GoneInCentral) -> Outcome:
+        """A change is void when what it is about is gone, not merely something it refers to."""
+        if resource.collection is None:  # a link without one of its ends
+            return Gone(str(error))
+        try:
+            state = self._subject.central.state(resource, work.request.master_id)
+        except CentralUnreadable as unreadable:
+            return Retry(str(unreadable), counts=False)
+        return Gone(str(error)) if state is None else Failed(str(error))
 
 
 def _mentioned(endpoint_type: EndpointType, works: Sequence[Work]) -> set[str]:

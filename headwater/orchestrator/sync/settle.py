@@ -52,38 +52,47 @@ class Settler:
     ):
         self._database, self._key_ring, self._registry = database, key_ring, registry
         self._readers, self._wake, self._age = readers, wake, age
+        #: Undecidable jobs that were logged; one line each is enough.
+        self._told: set[str] = set()
 
     def run(self) -> int:
         """Settle what can be settled now; returns how many intents were."""
-        settled = 0
-        for job, encrypted in jobs.open_since(self._database, self._age, limit=_PAGE):
-            if job.endpoint_type not in self._readers:
-                continue
-            try:
-                settled += self._settle(job, encrypted)
-            except HeadwaterError as error:
-                LOG.warning("Job %s stays open: %s", job.uuid, error)
+        settled, last = 0, 0
+        while page := jobs.open_since(self._database, self._age, limit=_PAGE, after=last):
+            for job, encrypted in page:
+                last = job.id
+                if job.endpoint_type in self._readers:
+                    settled += self._try(job, encrypted)
         return settled
+
+    def _try(self, job: Job, encrypted: str) -> bool:
+        """Settle one intent; whatever is wrong with it keeps no other from being settled."""
+        try:
+            return self._settle(job, encrypted)
+        except HeadwaterError as error:
+            LOG.warning("Job %s stays open: %s", job.uuid, error)
+        except Exception:
+            LOG.exception("Job %s stays open", job.uuid)
+        return False
 
     def _settle(self, job: Job, encrypted: str) -> bool:
         resource = self._registry.resource(job.endpoint_type, job.resource_type)
         info = ResourceInfo.from_json(self._key_ring.decrypt(encrypted))
         verdict, operation, state = self._judge(job, resource, info)
         if verdict is Verdict.UNKNOWN:
-            LOG.warning(
-                "Job %s stays open: nobody can read whether the central cloud did it; decide with "
-                "'headwater-manage job settle'",
-                job.uuid,
-            )
+            if job.uuid not in self._told:
+                self._told.add(job.uuid)
+                LOG.warning(
+                    "Job %s stays open: nobody can read whether the central cloud did it; decide "
+                    "with 'headwater-manage job settle'",
+                    job.uuid,
+                )
             return False
         LOG.info("Job %s is settled: it %s", job.uuid, verdict.value)
         if verdict is Verdict.DID_NOT_HAPPEN:
             jobs.drop_intent(self._database, job.id)
             return True
         master_id = job.master_id or str((state or {})["id"])
-        if operation is Operation.CREATE and info.fields is not None and state:
-            decided = {name: state[name] for name in resource.match if name in state}
-            info = ResourceInfo({**info.fields, **decided}, info.key_before, info.headers)
         try:
             enqueue_work(
                 self._database,
@@ -93,6 +102,7 @@ class Settler:
                 master_id=master_id,
                 natural_key=resource.natural_key(state or {}) or info.key_before,
                 resource_name=job.resource_name,
+                has_secrets=bool(resource.secrets & set(info.fields or ())),
                 info=info,
             )
         except NotFound:
@@ -128,26 +138,30 @@ class Settler:
         key = {name: fields[name] for name in resource.match if fields.get(name) is not None}
         if not key:
             return Verdict.DID_NOT_HAPPEN, job.operation, None
-        found = reader.find(resource, key)
-        unmet = [
+        candidates = [
             state
-            for state in found
-            if resources.natural_key(
-                self._database, job.endpoint_type, resource.name, str(state["id"])
-            )
-            is None
+            for state in reader.find(resource, key)
+            if not self._known_before(job, resource, str(state["id"]))
         ]
-        alike = [
-            state
-            for state in unmet
-            if all(
-                state.get(name) == value
-                for name, value in fields.items()
-                if name not in resource.secrets and name in state
-            )
-        ]
-        if len(alike) == 1:
-            return Verdict.HAPPENED, Operation.CREATE, alike[0]
-        # Met before: the create was refused because the name was taken.
-        verdict = Verdict.UNKNOWN if unmet else Verdict.DID_NOT_HAPPEN
-        return verdict, job.operation, None
+        if not candidates:
+            # Nobody has the name, or somebody who had it before: then the create was refused.
+            return Verdict.DID_NOT_HAPPEN, job.operation, None
+        alike = [state for state in candidates if _agrees(resource, fields, state)]
+        if len(alike) != 1 or resource.secrets & set(fields):
+            # It may be older than the gateway, and then a password must not be replayed.
+            return Verdict.UNKNOWN, job.operation, None
+        return Verdict.HAPPENED, Operation.ALIGN, alike[0]
+
+    def _known_before(self, job: Job, resource: ResourceType, master_id: str) -> bool:
+        """Whether headwater had met a resource before the intent was written."""
+        met = resources.known_since(self._database, job.endpoint_type, resource.name, master_id)
+        return met is not None and met < job.created_at
+
+
+def _agrees(resource: ResourceType, fields: Mapping[str, Any], state: Mapping[str, Any]) -> bool:
+    """Whether a resource has all the values that a create asked for, as far as can be read."""
+    return all(
+        state.get(name) == value
+        for name, value in fields.items()
+        if name not in resource.secrets and name in state
+    )

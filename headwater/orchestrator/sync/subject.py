@@ -30,6 +30,10 @@ class Unidentified(HeadwaterError):
     """Nothing says how the subcloud knows the resource."""
 
 
+class Occupied(HeadwaterError):
+    """What has the natural key in the subcloud is the counterpart of another resource."""
+
+
 class Subject:
     """One subcloud during one batch. Used by one thread."""
 
@@ -43,6 +47,12 @@ class Subject:
         self._endpoint_type, self._client = endpoint_type, client
         self.central, self.mappings = central, mappings
         self._depth = 0
+        self._notes: list[str] = []
+
+    def take_notes(self) -> list[str]:
+        """What was special since the last call."""
+        notes, self._notes = self._notes, []
+        return notes
 
     def call(
         self,
@@ -83,19 +93,31 @@ class Subject:
                 return known
         for name in types:
             resource = self._endpoint_type.resources[name]
-            key = self.mappings.natural_key(name, master_id)
+            key = self.mappings.present_key(name, master_id)
             if key is None:
                 state = self.central.state(resource, master_id)
                 key = resource.natural_key(state) if state is not None else None
             if key is not None:
-                found = self.find(resource, key)
+                found = self.find_own(resource, key, master_id)
                 if found is not None:
                     self.mappings.learn(name, master_id, found, key)
                     return found
         return None
 
-    def find(self, resource: ResourceType, key: Mapping[str, Any]) -> str | None:
-        """The subcloud's id of the resource with a natural key given in the central cloud's ids."""
+    def find_own(
+        self, resource: ResourceType, key: Mapping[str, Any], master_id: str
+    ) -> str | None:
+        """As `find`, but None where the subcloud's resource belongs to another one."""
+        try:
+            return self.find(resource, key, master_id)
+        except Occupied:
+            return None
+
+    def find(self, resource: ResourceType, key: Mapping[str, Any], master_id: str) -> str | None:
+        """The subcloud's id of the resource with a natural key given in the central cloud's ids.
+
+        Raises Occupied when it is the counterpart of another living resource than `master_id`.
+        """
         if resource.collection is None or resource.list_key is None:
             return None
         try:
@@ -118,18 +140,36 @@ class Subject:
                 f"The subcloud has {len(matches)} {resource.name} resources by the natural key "
                 f"{dict(wanted)}."
             )
-        return str(matches[0]["id"]) if matches else None
+        if not matches:
+            return None
+        found = str(matches[0]["id"])
+        other = self.mappings.other_owner(resource.name, found, master_id)
+        if other is not None:
+            raise Occupied(
+                f"The subcloud's {resource.name} {found} has the natural key {dict(wanted)}, but "
+                f"is the counterpart of {other}."
+            )
+        return found
 
     def translate(self, resource: ResourceType, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """`fields` as this subcloud takes them: its own ids, nothing that only clouds set."""
+        """`fields` as this subcloud takes them: its own ids, nothing that only clouds set.
+
+        A field that refers to something that exists no more is left out, and noted, unless the
+        resource cannot be without it: then GoneInCentral is raised.
+        """
         translated = {}
         for field, value in fields.items():
             if field in resource.read_only:
                 continue
-            if field in resource.references and isinstance(value, str):
-                translated[field] = self.refer(resource.references[field], value)
-            else:
+            if field not in resource.references or not isinstance(value, str):
                 translated[field] = value
+                continue
+            try:
+                translated[field] = self.refer(resource.references[field], value)
+            except GoneInCentral:
+                if field in resource.match or field in resource.create_only:
+                    raise
+                self._notes.append(f"Without {field}, which exists nowhere in the central cloud.")
         return translated
 
     def create(
@@ -162,7 +202,7 @@ class Subject:
             created = str(answer.body[resource.body]["id"])
             self.mappings.learn(resource.name, master_id, created, key)
             return created, False
-        found = self.find(resource, key) if key is not None else None
+        found = self.find(resource, key, master_id) if key is not None else None
         if found is None:
             raise Refused("POST", resource.collection.text, answer)
         self.mappings.learn(resource.name, master_id, found, key)
@@ -193,16 +233,16 @@ class Subject:
 
     def _bring(self, resource: ResourceType, master_id: str) -> str | None:
         """Find a resource by its natural key or create it; None when the central has none."""
-        key = self.mappings.natural_key(resource.name, master_id)
+        key = self.mappings.present_key(resource.name, master_id)
         state = None
         if key is None:
             state = self.central.state(resource, master_id)
             key = resource.natural_key(state) if state is not None else None
             if key is None:
                 return None
-        found = self.find(resource, key)
+        found = self.find(resource, key, master_id)
         if found is not None:
-            self.mappings.learn(resource.name, master_id, found, key)
+            self.mappings.learn(resource.name, master_id, found, None)
             return found
         state = state or self.central.state(resource, master_id)
         if state is None:

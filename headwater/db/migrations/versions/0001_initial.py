@@ -31,6 +31,8 @@ def upgrade() -> None:
         sa.Column("operation_type", sa.String(length=16), nullable=False),
         sa.Column("source_resource_id", sa.String(length=255), nullable=True),
         sa.Column("resource_name", sa.String(length=255), nullable=True),
+        sa.Column("natural_key_before", sa.Text(), nullable=True),
+        sa.Column("has_secrets", sa.Boolean(), nullable=False),
         sa.Column("intent_state", sa.String(length=16), nullable=False),
         sa.Column("overlapped", sa.Boolean(), nullable=False),
         sa.Column("resource_info", LongText, nullable=True),
@@ -118,6 +120,12 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_subcloud_resource_resource_id"), "subcloud_resource", ["resource_id"], unique=False
     )
+    op.create_index(
+        "ix_subcloud_resource_there",
+        "subcloud_resource",
+        ["subcloud_id", "subcloud_resource_id"],
+        unique=False,
+    )
     op.create_table(
         "subcloud_sync",
         sa.Column("id", Id, nullable=False),
@@ -161,6 +169,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("try_count", sa.Integer(), nullable=False),
         sa.Column("superseded", sa.Boolean(), nullable=False),
+        sa.Column("secrets_superseded", sa.Boolean(), nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("started_at", UtcDateTime(), nullable=True),

@@ -7,7 +7,7 @@ from typing import Any
 from headwater.common.endpoints.model import ResourceType
 from headwater.engine.outcome import Done, Gone
 from headwater.engine.task import Work
-from headwater.orchestrator.sync.subject import Subject, Unidentified
+from headwater.orchestrator.sync.subject import Occupied, Subject, Unidentified
 
 
 class RestStrategy:
@@ -51,7 +51,11 @@ class RestStrategy:
 
     def delete(self, subject: Subject, resource: ResourceType, work: Work) -> Done | Gone:
         """Delete; the second time finds nothing, which is what was asked for."""
-        known = self._locate(subject, resource, work)
+        try:
+            known = self._locate(subject, resource, work)
+        except Occupied:
+            # Whoever has the name now is another one.
+            return Gone("The subcloud did not have it.")
         if known is None:
             if self._key(resource, work) is None:
                 raise Unidentified(
@@ -67,7 +71,7 @@ class RestStrategy:
     def align(self, subject: Subject, resource: ResourceType, work: Work) -> Done | Gone:
         """Bring the resource to the central cloud's present state, with the change's own secrets.
 
-        Secrets cannot be read from any cloud; those of a superseded change are out of date.
+        Secrets cannot be read from any cloud; those that a later change set anew are left alone.
         """
         state = subject.central.state(resource, work.request.master_id)
         if state is None:
@@ -86,7 +90,7 @@ class RestStrategy:
         master_id, key = work.request.master_id, self._key(resource, work)
         known = subject.mappings.find(resource.name, master_id)
         if known is None and key is not None:
-            known = subject.find(resource, key)
+            known = subject.find(resource, key, master_id)
             if known is not None:
                 subject.mappings.learn(resource.name, master_id, known, None)
         return known
@@ -99,7 +103,7 @@ class RestStrategy:
         self, subject: Subject, resource: ResourceType, master_id: str, state: Mapping[str, Any]
     ) -> str | None:
         key = resource.natural_key(state)
-        known = subject.find(resource, key) if key is not None else None
+        known = subject.find(resource, key, master_id) if key is not None else None
         if known is not None:
             subject.mappings.learn(resource.name, master_id, known, key)
         return known
@@ -128,6 +132,6 @@ class RestStrategy:
         return Done("Created from the central cloud: the subcloud did not have it.")
 
     def _secrets(self, resource: ResourceType, work: Work) -> dict[str, Any]:
-        if work.request.superseded or work.info.fields is None:
+        if work.request.secrets_superseded or work.info.fields is None:
             return {}
         return {name: value for name, value in work.info.fields.items() if name in resource.secrets}
