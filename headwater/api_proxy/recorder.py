@@ -80,6 +80,10 @@ class Recorder:
         except Exception:  # the client's answer must not depend on anything that is ours
             LOG.exception("Job %s stays open although the central cloud accepted it", job.uuid)
 
+    def stop(self, timeout: float) -> None:
+        """Try no more to queue what waits for the database; its jobs stay open."""
+        self._late.stop(timeout)
+
     def _close(self, job: Job, change: Change, request_id: str | None) -> None:
         try:
             number = self._enqueue(job, change, request_id)

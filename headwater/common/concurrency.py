@@ -87,6 +87,10 @@ class LateWork:
                 self._thread.start()
         self._thread.wake()
 
+    def stop(self, timeout: float) -> None:
+        """Try no more after the present piece; what waits is left."""
+        self._thread.stop(timeout)
+
     def _step(self) -> float:
         while self._waiting:
             try:

@@ -78,13 +78,14 @@ def request(
     endpoint_types: Collection[str],
     *,
     forgotten: bool = False,
+    subcloud_id: int | None = None,
     at_once: bool = False,
 ) -> int:
     """Ask for the lanes that have queued requests; returns how many lanes were asked.
 
     A lane that runs keeps running, but its wake-up counter is raised: it will not be released as
     done. This is what a notify starts. The poll asks with `forgotten` only for lanes that nobody
-    asked for. `at_once` also ends their back-off.
+    asked for. `subcloud_id` means one subcloud only; `at_once` also ends back-offs.
     """
     now = clock.now()
     conditions = [
@@ -92,6 +93,8 @@ def request(
         _managed(),
         _has_request(RequestState.QUEUED),
     ]
+    if subcloud_id is not None:
+        conditions.append(_LANE.subcloud_id == subcloud_id)
     if forgotten:
         conditions.append(
             _LANE.sync_request.not_in([SyncRequest.REQUESTED, SyncRequest.IN_PROGRESS])

@@ -186,8 +186,7 @@ class LockedTest(databases.DatabaseTestCase):
 
     def test_a_lock_that_another_process_keeps_makes_the_database_unavailable(self) -> None:
         other = self.connect()
-        with self.database.read() as connection:
-            connection.exec_driver_sql("PRAGMA busy_timeout = 10")
+        self.hurry()
         with other.write(), self.assertRaises(DatabaseUnavailable):
             jobs.open_intent(self.database, builders.intent())
         jobs.open_intent(self.database, builders.intent())

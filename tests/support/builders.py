@@ -10,6 +10,7 @@ from headwater.common.states import Management, Operation, RequestState
 from headwater.db import jobs, lanes, subclouds
 from headwater.db import requests as orch_requests
 from headwater.db.connection import Database
+from headwater.db.models import subcloud
 from headwater.db.records import (
     AcceptedChange,
     ClaimedLane,
@@ -49,8 +50,29 @@ def add_subcloud(
 
 
 def add_subclouds(database: Database, number: int) -> list[Subcloud]:
-    """`number` managed subclouds named cloud0000, cloud0001, ..."""
-    return [add_subcloud(database, f"cloud{index:04}") for index in range(number)]
+    """`number` managed subclouds named cloud0000, cloud0001, ..., in one transaction."""
+    now = clock.now()
+    rows = [
+        {
+            "region_name": f"cloud{index:04}",
+            "auth_url": "http://cloud.example:5000/v3",
+            "username": "admin",
+            "user_domain_name": "Default",
+            "project_name": "admin",
+            "project_domain_name": "Default",
+            "credentials": CIPHER,
+            "management_state": Management.MANAGED,
+            "created_at": now,
+            "updated_at": now,
+        }
+        for index in range(number)
+    ]
+    with database.write() as connection:
+        connection.execute(subcloud.insert(), rows)
+    lanes.ensure(database, ["identity"])
+    names = {row["region_name"] for row in rows}
+    page = subclouds.list_page(database, limit=number + 1000)
+    return [found for found in page if found.region_name in names]
 
 
 def intent(
@@ -138,10 +160,10 @@ def claimed_lane(database: Database, owner: str = "worker", *, lease: float = LE
     return lane
 
 
-def lane_of(database: Database, subcloud: Subcloud, endpoint_type: str = "identity") -> Lane:
+def lane_of(database: Database, of: Subcloud, endpoint_type: str = "identity") -> Lane:
     (lane,) = [
         lane
-        for lane in lanes.of_subclouds(database, [subcloud.id])
+        for lane in lanes.of_subclouds(database, [of.id])
         if lane.endpoint_type == endpoint_type
     ]
     return lane

@@ -20,10 +20,11 @@ import unittest
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ClassVar
+from unittest import mock
 
 import sqlalchemy as sa
 
-from headwater.db import models, schema
+from headwater.db import connection, models, schema
 from headwater.db.connection import Database, connect
 
 REQUIRED = "HEADWATER_REQUIRE_SERVICES"
@@ -141,10 +142,10 @@ class Server(Backend):
         return name
 
     def _empty(self, name: str, engine: sa.Engine) -> None:
-        with engine.begin() as connection:
-            connection.exec_driver_sql(self.impatience)
+        with engine.begin() as opened:
+            opened.exec_driver_sql(self.impatience)
             for table in reversed(models.metadata.sorted_tables):
-                connection.execute(table.delete())
+                opened.execute(table.delete())
         self._ready.append((name, engine))
 
     def _drop(self, name: str) -> None:
@@ -160,9 +161,9 @@ class Server(Backend):
             isolation_level="AUTOCOMMIT",
             connect_args={"connect_timeout": 5},
         )
-        with engine.connect() as connection:
+        with engine.connect() as opened:
             for statement in statements:
-                connection.exec_driver_sql(statement)
+                opened.exec_driver_sql(statement)
 
 
 class Postgresql(Server):
@@ -220,12 +221,16 @@ class DatabaseTestCase(unittest.TestCase):
         self.addCleanup(opened.dispose)
         return opened
 
+    def hurry(self) -> None:
+        """Let a transaction wait for a lock of another one for a moment only."""
+        self.enterContext(mock.patch.object(connection, "_SQLITE_PATIENCE", 0.05))
+
     @contextmanager
     def statements(self) -> Iterator[list[str]]:
         """Collects the SQL that is sent to `self.database` within the block."""
         sent: list[str] = []
 
-        def note(connection: object, cursor: object, statement: str, *rest: object) -> None:
+        def note(_connection: object, _cursor: object, statement: str, *rest: object) -> None:
             sent.append(statement)
 
         sa.event.listen(self.database.engine, "before_cursor_execute", note)

@@ -55,6 +55,8 @@ class ManageApp(App):  # type: ignore[misc]
             "so they need its configuration and, for passwords, its key directory.",
             version=version("headwater"),
             command_manager=commands,
+            # 'COMMAND --help' is about the command.
+            deferred_help=True,
         )
 
     def build_option_parser(

@@ -5,6 +5,7 @@ import argparse
 import logging
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from cliff.command import Command
@@ -60,9 +61,10 @@ def _add_access(parser: argparse.ArgumentParser, required: Iterable[str]) -> Non
 def _check(parsed_args: argparse.Namespace) -> None:
     """Raise InvalidInput for what cannot be stored or used."""
     name = parsed_args.name
-    if not name or not name.isprintable() or "/" in name or name != name.strip():
+    usable = name.isprintable() and "/" not in name and name == name.strip()
+    if not usable or not 0 < len(name) <= _LONGEST[False]:
         raise InvalidInput(f"{name!r} cannot be a region name.")
-    for option in ("name", *_ACCESS):
+    for option in _ACCESS:
         value = getattr(parsed_args, option) or ""
         if len(value) > _LONGEST[option == "auth_url"] or "\0" in value:
             raise InvalidInput(f"--{option.replace('_', '-')}: is too long or not a text.")
@@ -142,7 +144,7 @@ class Set(_Named, ShowOne):  # type: ignore[misc]
         if not values:
             raise InvalidInput("Nothing to change was given.")
         changed = subclouds.update(self.app.database, parsed_args.name, values)
-        _start_lanes(self.app)
+        _start_lanes(self.app, changed)
         return record_columns(_view(changed))
 
 
@@ -214,7 +216,7 @@ class Manage(_Named):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Set the state, let its backlog run, and say whether the subcloud can be used."""
         subcloud = subclouds.set_management(self.app.database, parsed_args.name, Management.MANAGED)
-        _start_lanes(self.app)
+        _start_lanes(self.app, subcloud)
         self.app.stdout.write(f"Subcloud {parsed_args.name} is managed.\n")
         access = build.subcloud_access(self.app.conf, self.app.key_ring)
         for endpoint_type in self.app.registry:
@@ -241,8 +243,9 @@ class Delete(_Named):
         jobs.finish(self.app.database)
 
 
-def _start_lanes(app: object) -> None:
-    lanes.request(app.database, app.registry.names, at_once=True)  # type: ignore[attr-defined]
+def _start_lanes(app: Any, subcloud: Subcloud) -> None:
+    """Let what waits for a subcloud run now."""
+    lanes.request(app.database, app.registry.names, subcloud_id=subcloud.id, at_once=True)
 
 
 def _view(subcloud: Subcloud) -> dict[str, object]:

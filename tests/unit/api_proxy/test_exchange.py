@@ -312,6 +312,10 @@ class FramingTest(ExchangeTestCase):
             with self.subTest(repr(value)):
                 self.refusal(("X-A", value))
 
+    def test_two_hosts_are_refused(self) -> None:
+        self.refusal(("Host", "a.example"), ("host", "b.example"))
+        self.refusal(("Host", "a.example"), ("Host", "a.example"))
+
     def test_a_method_that_is_no_token_is_refused(self) -> None:
         for method in ("", "GE T", "GET\x0b", "G\0T", "GÉT", "GET\r\nX:"):
             with self.subTest(repr(method)):

@@ -166,6 +166,7 @@ class AcceptedTest(InterpreterTestCase):
                     fields={"name": "Alice", "password": "p", "domain_id": "default"},
                     headers={"A": "b"},
                 ),
+                has_secrets=True,
             ),
             change,
         )
@@ -226,7 +227,9 @@ class AcceptedTest(InterpreterTestCase):
         intent = ResourceInfo(fields={"password": "p"}, key_before=key_before)
         for answer in (b"", b"not json"):
             change = self.accepted("POST", "/v3/users/u1/password", intent, answer)
-            self.assertEqual(Change(Operation.UPDATE, "u1", key_before, intent), change)
+            self.assertEqual(
+                Change(Operation.UPDATE, "u1", key_before, intent, has_secrets=True), change
+            )
 
     def test_an_update_with_an_unreadable_body_is_aligned(self) -> None:
         change = self.accepted("PATCH", "/v3/users/u1", ResourceInfo(fields=None), self.answer())

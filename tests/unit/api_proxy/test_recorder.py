@@ -17,6 +17,7 @@ from headwater.db import jobs, lanes, requests, resources, schema
 from headwater.db.records import Job
 from headwater.engine.task import ResourceInfo
 from tests.support import builders, databases
+from tests.support.waiting import eventually
 from tests.unit.api_proxy.test_router import router
 
 
@@ -186,13 +187,19 @@ class TroubleTest(RecorderTestCase):
         with self.assertRaises(DatabaseUnavailable):
             self.recorder.known_key(self.meaning("PATCH", "/v3/users/u1"))
 
-    def test_closing_never_raises(self) -> None:
-        job, info = self.open()
+    def test_what_cannot_be_closed_while_the_database_is_away_is_queued_when_it_is_back(
+        self,
+    ) -> None:
+        job, info = self.open(name="Alice")
         self.break_database()
-        with self.assertLogs("headwater.api_proxy.recorder", "ERROR") as logged:
-            self.recorder.close(job, self.change(info), None)
-        self.assertIn(f"Job {job.uuid} stays open", logged.output[0])
+        with self.assertLogs("headwater.api_proxy.recorder", "WARNING") as logged:
+            self.recorder.close(job, self.change(info), "req-1")
+        self.assertIn(f"Job {job.uuid} is queued later", logged.output[0])
         self.assertEqual([], self.notes.told)
+        schema.sync(self.database)
+        builders.add_subcloud(self.database)
+        eventually(lambda: self.notes.told, "the wake-up for the late change")
+        self.assertIs(IntentState.ACCEPTED, self.stored(job).intent_state)
 
     def test_closing_what_cannot_be_stored_never_raises_and_keeps_the_intent(self) -> None:
         job, info = self.open()
@@ -209,7 +216,6 @@ class TroubleTest(RecorderTestCase):
 
     def test_dropping_never_raises_while_another_process_holds_the_lock(self) -> None:
         job, _ = self.open()
-        with self.database.read() as connection:
-            connection.exec_driver_sql("PRAGMA busy_timeout = 10")
+        self.hurry()
         with self.connect().write(), self.assertLogs("headwater.api_proxy.recorder", "ERROR"):
             self.recorder.drop(job)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a call means, by its method and path."""
 
+import functools
 import unittest
 
 from headwater.api_proxy.exchange import from_environ
@@ -30,6 +31,7 @@ resources:
 """
 
 
+@functools.cache
 def router() -> Router:
     return Router(load_registry(None).endpoint_type("identity"))
 

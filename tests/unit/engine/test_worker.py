@@ -291,7 +291,7 @@ class HoldingLanesTest(WorkerTestCase):
         with self.assertLogs("headwater.engine.worker", "WARNING") as logged:
             worker.stop(0.05)
         lane = builders.lane_of(self.database, self.subcloud)
-        self.assertIn(f"[{lane.id}]", logged.output[0])
+        self.assertRegex(logged.output[0], rf"leaves lanes behind: .*\b{lane.id}\b")
 
     def test_two_workers_have_different_names(self) -> None:
         self.assertNotEqual(self.worker().owner, self.worker().owner)

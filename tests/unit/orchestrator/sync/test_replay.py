@@ -24,6 +24,9 @@ from tests.support import builders, databases
 KEY = {"domain_id": "default", "name": "alice"}
 
 
+NOT_FOUND = Answer(404, {"error": {"code": 404, "message": "Not found"}}, "Not found")
+
+
 class Cloud(ServiceClient):
     """A service whose answers are written down; remembers what it was asked."""
 
@@ -41,7 +44,7 @@ class Cloud(ServiceClient):
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         self.asked.append((method, path, json))
-        answer = self.answers.get((method, path), Answer(404, None, "Not found"))
+        answer = self.answers.get((method, path), Answer(404, {"error": {}}, "Not found"))
         if isinstance(answer, HeadwaterError):
             raise answer
         return answer
