@@ -130,7 +130,9 @@ class OpenIntentsTest(JobsTestCase):
         self.assertEqual([old.uuid, older.uuid], [job.uuid for job, _ in found])
         self.assertEqual({builders.CIPHER}, {info for _, info in found})
         self.assertNotIn(young.uuid, [job.uuid for job, _ in found])
-        self.assertEqual(1, len(jobs.open_since(self.database, 50, limit=1)))
+        ((first, _),) = jobs.open_since(self.database, 50, limit=1)
+        ((second, _),) = jobs.open_since(self.database, 50, limit=10, after=first.id)
+        self.assertEqual([old.uuid, older.uuid], [first.uuid, second.uuid])
 
     def test_only_an_open_job_has_info_to_settle_it_by(self) -> None:
         job = self.open()

@@ -147,6 +147,17 @@ class RequestTest(LanesTestCase):
         self.assertIsNone(self.lane().next_try_at)
         self.assertEqual(1, len(builders.claim(self.database)))
 
+    def test_one_subcloud_can_be_asked_for_alone(self) -> None:
+        other = builders.add_subcloud(self.database, "two")
+        builders.accepted_job(self.database)
+        self.ask()
+        for lane in builders.claim(self.database):
+            self.release(lane, builders.FUTURE, "busy")
+        asked = lanes.request(self.database, ["identity"], subcloud_id=other.id, at_once=True)
+        self.assertEqual(1, asked)
+        self.assertIsNone(self.lane(other).next_try_at)
+        self.assertEqual(builders.FUTURE, self.lane().next_try_at)
+
     def test_the_time_of_the_status_is_that_of_its_last_change(self) -> None:
         builders.accepted_job(self.database)
         before = clock.now()

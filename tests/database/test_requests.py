@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests: read in order, written only by the holder of their lane, retried by the operator."""
 
+from dataclasses import replace
+
 import sqlalchemy as sa
 
 from headwater.common import clock
@@ -272,6 +274,46 @@ class SaveResultsTest(RequestsTestCase):
             [], list(resources.mapped(self.database, self.subcloud.id, "compute", ["u0"]))
         )
 
+    def test_a_resource_of_the_subcloud_is_the_counterpart_of_one_resource_only(self) -> None:
+        self.save(self.lane, self.learn("u0", "there"))
+        group = MappingChange("identity", "group", "g0", None, "there")
+        self.save(self.lane, builders.result(self.batch[1], RequestState.QUEUED, mappings=(group,)))
+        self.save(self.lane, self.learn("u1", "there"))
+        self.assertEqual(
+            {"u0": None, "u1": "there"},
+            {found.master_id: found.subcloud_resource_id for found in self.mapped("u0", "u1")},
+        )
+        # An id of another type may be the same by chance.
+        (kept,) = self.mapped("g0")
+        self.assertEqual("there", kept.subcloud_resource_id)
+
+    def test_the_counterpart_of_a_resource_of_the_subcloud_is_found(self) -> None:
+        def owner(there: str, resource_type: str = "user") -> MappedResource | None:
+            return resources.owner(
+                self.database, self.subcloud.id, "identity", resource_type, there
+            )
+
+        self.assertIsNone(owner("there"))
+        self.save(self.lane, self.learn("new", "there", name="n"))
+        self.assertEqual(MappedResource("user", "new", {"name": "n"}, "there"), owner("there"))
+        self.assertIsNone(owner("there", "group"))
+        self.assertIsNone(owner("elsewhere"))
+        builders.accepted_job(self.database, Operation.DELETE, "new")
+        found = owner("there")
+        assert found is not None
+        self.assertTrue(found.deleted)
+        self.assertTrue(self.mapped("new")[0].deleted)
+
+    def test_it_is_known_when_a_resource_was_first_met(self) -> None:
+        before = clock.now()
+        self.assertIsNone(resources.known_since(self.database, "identity", "user", "new"))
+        self.save(self.lane, self.learn("new", "there"))
+        met = resources.known_since(self.database, "identity", "user", "new")
+        assert met is not None
+        self.assertLessEqual(before, met)
+        builders.accepted_job(self.database, master_id="new", natural_key={"name": "n"})
+        self.assertEqual(met, resources.known_since(self.database, "identity", "user", "new"))
+
     def test_many_mappings_are_read_in_one_statement(self) -> None:
         for index in range(3):
             self.save(self.lane, self.learn(f"m{index}", f"there{index}"))
@@ -411,6 +453,71 @@ class RetryTest(RequestsTestCase):
         requests.retry(self.database, opened_second.id)
         self.assertEqual([True, False], self.superseded())
 
+    def test_a_later_change_that_runs_at_the_moment_has_overtaken_it_too(self) -> None:
+        failed = builders.accepted_job(self.database)
+        builders.run_lane(self.database, RequestState.FAILED)
+        builders.accepted_job(self.database)
+        requests.next_batch(self.database, builders.claimed_lane(self.database), 10)
+        requests.retry(self.database, failed.id)
+        self.assertEqual([True, False], self.superseded())
+
+    def test_secrets_are_out_of_date_only_when_a_later_change_set_them_anew(self) -> None:
+        for later_has_secrets in (False, True):
+            with self.subTest(later_has_secrets=later_has_secrets):
+                failed = builders.accepted_job(self.database)
+                builders.run_lane(self.database, RequestState.FAILED)
+                later = jobs.open_intent(self.database, builders.intent())
+                change = replace(builders.change(), has_secrets=later_has_secrets)
+                jobs.accept(self.database, later, change)
+                builders.run_lane(self.database)
+                requests.retry(self.database, failed.id)
+                (request,) = builders.run_lane(self.database)
+                self.assertEqual(
+                    (True, later_has_secrets), (request.superseded, request.secrets_superseded)
+                )
+
     def test_an_unknown_job_is_not_found(self) -> None:
         with self.assertRaises(NotFound):
             requests.retry(self.database, 4711)
+
+
+@databases.on_every_backend
+class PendingKeyTest(RequestsTestCase):
+    """By which name the subcloud knows a resource that was renamed but not there yet."""
+
+    def rename(self, before: str, master_id: str = "u1", resource_type: str = "user") -> None:
+        intent = replace(
+            builders.intent(master_id=master_id, resource_type=resource_type),
+            key_before={"name": before},
+        )
+        job = jobs.open_intent(self.database, intent)
+        jobs.accept(self.database, job, builders.change(master_id=master_id))
+
+    def key(self, lane: ClaimedLane) -> object:
+        return requests.pending_key(self.database, lane.id, "user", "u1")
+
+    def test_it_is_the_name_before_the_oldest_change_that_waits(self) -> None:
+        for name in ("one", "two", "three"):
+            self.rename(name)
+        lane = builders.claimed_lane(self.database)
+        seen = []
+        while batch := requests.next_batch(self.database, lane, 1).requests:
+            seen.append(self.key(lane))
+            self.save(lane, builders.result(batch[0]))
+        self.assertEqual([{"name": "one"}, {"name": "two"}, {"name": "three"}], seen)
+        self.assertIsNone(self.key(lane))
+
+    def test_other_resources_and_other_lanes_do_not_count(self) -> None:
+        self.rename("a", master_id="u2")
+        self.rename("b", resource_type="group")
+        builders.accepted_job(self.database, master_id="u1")
+        self.assertIsNone(self.key(builders.claimed_lane(self.database)))
+        builders.add_subcloud(self.database, "two")
+        self.rename("c")
+        self.assertEqual(
+            {None},
+            {
+                requests.pending_key(self.database, lane_id, "user", "u1") and None
+                for lane_id in (0, 4711)
+            },
+        )

@@ -286,6 +286,12 @@ class System:
         )
 
 
+def login(user: str, password: str) -> dict[str, typing.Any]:
+    """The body with which a user of the Default domain asks for a token."""
+    who = {"name": user, "domain": {"id": "default"}, "password": password}
+    return {"auth": {"identity": {"methods": ["password"], "password": {"user": who}}}}
+
+
 class SystemTest(unittest.TestCase):
     """A test class with a System of its own: one per class, made before its first test."""
 
@@ -311,12 +317,8 @@ class SystemTest(unittest.TestCase):
 
     def can_login(self, cloud: Keystone, user: str, password: str) -> bool:
         """Whether a user of the Default domain gets a token by password."""
-        identity = {
-            "methods": ["password"],
-            "password": {"user": {"name": user, "domain": {"id": "default"}, "password": password}},
-        }
         answer = self.system.http.post(
-            f"{cloud.auth_url}/auth/tokens", json={"auth": {"identity": identity}}, timeout=PATIENCE
+            f"{cloud.auth_url}/auth/tokens", json=login(user, password), timeout=PATIENCE
         )
         self.assertIn(answer.status_code, (201, 401), answer.text)
         return answer.status_code == 201

@@ -17,7 +17,7 @@ from headwater.db import jobs, lanes, requests, resources, schema
 from headwater.db.records import Job
 from headwater.engine.task import ResourceInfo
 from tests.support import builders, databases
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 from tests.unit.api_proxy.test_router import router
 
 
@@ -190,16 +190,18 @@ class TroubleTest(RecorderTestCase):
     def test_what_cannot_be_closed_while_the_database_is_away_is_queued_when_it_is_back(
         self,
     ) -> None:
-        job, info = self.open(name="Alice")
-        self.break_database()
-        with self.assertLogs("headwater.api_proxy.recorder", "WARNING") as logged:
-            self.recorder.close(job, self.change(info), "req-1")
-        self.assertIn(f"Job {job.uuid} is queued later", logged.output[0])
-        self.assertEqual([], self.notes.told)
-        schema.sync(self.database)
         builders.add_subcloud(self.database)
+        job, info = self.open(name="Alice", password="tiger")
+        self.hurry()
+        self.addCleanup(self.recorder.stop, PATIENCE)
+        with self.connect().write():
+            with self.assertLogs("headwater.api_proxy.recorder", "WARNING") as logged:
+                self.recorder.close(job, self.change(info), "req-1")
+            self.assertEqual([], self.notes.told)
+        self.assertIn(f"Job {job.uuid} is queued later", logged.output[0])
         eventually(lambda: self.notes.told, "the wake-up for the late change")
         self.assertIs(IntentState.ACCEPTED, self.stored(job).intent_state)
+        self.assertEqual([info], self.queued_info())
 
     def test_closing_what_cannot_be_stored_never_raises_and_keeps_the_intent(self) -> None:
         job, info = self.open()

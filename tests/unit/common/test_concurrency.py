@@ -5,7 +5,7 @@ import threading
 import time
 import unittest
 
-from headwater.common.concurrency import BoundedPool, StoppableThread
+from headwater.common.concurrency import BoundedPool, LateWork, StoppableThread
 from tests.support.waiting import PATIENCE, eventually
 
 
@@ -67,6 +67,61 @@ class BoundedPoolTest(unittest.TestCase):
         self.assertFalse(pool.drain(0.01))
         self.open.set()
         self.assertTrue(pool.drain(PATIENCE))
+
+
+class LateWorkTest(unittest.TestCase):
+    def late_work(self, limit: int = 1000) -> LateWork:
+        made = LateWork("test late work", ConnectionError, limit)
+        self.addCleanup(made.stop, PATIENCE)
+        return made
+
+    def test_work_is_tried_again_until_it_can_be_done_and_in_order(self) -> None:
+        late, done, away = self.late_work(), [], [True]
+
+        def piece(number: int) -> None:
+            if away:
+                raise ConnectionError
+            done.append(number)
+
+        for number in range(5):
+            late.add(lambda number=number: piece(number))
+        self.assertEqual([], done)
+        away.clear()
+        eventually(lambda: len(done) == 5, "all the late work")
+        self.assertEqual([0, 1, 2, 3, 4], done)
+
+    def test_any_other_error_is_logged_and_the_next_piece_follows(self) -> None:
+        late, done = self.late_work(), threading.Event()
+
+        def fail() -> None:
+            raise ValueError("it will never work")
+
+        with self.assertLogs("headwater.common.concurrency", "ERROR") as logged:
+            late.add(fail)
+            late.add(done.set)
+            self.assertTrue(done.wait(PATIENCE))
+        self.assertIn("it will never work", logged.output[0])
+
+    def test_what_is_too_much_is_refused_with_a_log_line(self) -> None:
+        late, went_on = self.late_work(limit=2), []
+
+        def refuse() -> None:
+            raise ConnectionError
+
+        late.add(refuse)
+        late.add(refuse)
+        with self.assertLogs("headwater.common.concurrency", "ERROR") as logged:
+            late.add(lambda: went_on.append(1))
+        self.assertIn("More than 2 pieces", logged.output[0])
+        self.assertEqual([], went_on)
+
+    def test_adding_never_waits(self) -> None:
+        late, release = self.late_work(), threading.Event()
+        self.addCleanup(release.set)
+        started = time.monotonic()
+        for _ in range(10):
+            late.add(lambda: release.wait(PATIENCE) and None)
+        self.assertLess(time.monotonic() - started, PATIENCE / 2)
 
 
 class StoppableThreadTest(unittest.TestCase):

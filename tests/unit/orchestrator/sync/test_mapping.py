@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The mappings of one subcloud as one batch sees them."""
 
+from dataclasses import replace
+
 from headwater.common.states import Operation
-from headwater.db import requests
+from headwater.db import jobs, requests
 from headwater.db.records import MappingChange
 from headwater.orchestrator.sync.mapping import MappingView
 from tests.support import builders, databases
@@ -86,3 +88,32 @@ class MappingViewTest(databases.DatabaseTestCase):
     def test_what_is_learnt_is_the_batchs_own_until_it_is_written(self) -> None:
         self.view.learn("user", "u1", "there", None)
         self.assertIsNone(self.fresh_view().find("user", "u1"))
+
+    def test_what_was_learnt_for_one_is_no_counterpart_of_another_any_more(self) -> None:
+        self.known("u1")
+        self.assertEqual("u1", self.view.other_owner("user", "there-u1", "u2"))
+        self.view.learn("user", "u2", "there-u1", None)
+        self.assertIsNone(self.view.find("user", "u1"))
+        self.assertEqual("u2", self.view.other_owner("user", "there-u1", "u1"))
+        self.assertIsNone(self.view.other_owner("user", "there-u1", "u2"))
+
+    def test_a_resource_that_is_deleted_owns_nothing_any_more(self) -> None:
+        self.known("u1")
+        builders.accepted_job(self.database, Operation.DELETE, "u1")
+        self.assertIsNone(self.fresh_view().other_owner("user", "there-u1", "u2"))
+
+    def test_what_nobody_mapped_is_free(self) -> None:
+        self.assertIsNone(self.view.other_owner("user", "there", "u1"))
+
+    def test_the_present_name_is_the_one_before_a_rename_that_waits(self) -> None:
+        builders.accepted_job(self.database, Operation.CREATE, "u1", natural_key={"name": "old"})
+        builders.run_lane(self.database)
+        intent = replace(builders.intent(), key_before={"name": "old"})
+        job = jobs.open_intent(self.database, intent)
+        jobs.accept(self.database, job, builders.change(natural_key={"name": "new"}))
+        lane = builders.claimed_lane(self.database)
+        view = MappingView(self.database, self.subcloud.id, "identity", lane.id)
+        self.assertEqual({"name": "old"}, view.present_key("user", "u1"))
+        self.assertEqual({"name": "new"}, view.natural_key("user", "u1"))
+        builders.finish_requests(self.database, lane)
+        self.assertEqual({"name": "new"}, view.present_key("user", "u1"))
