@@ -207,4 +207,4 @@ def _reason(response: Any, body: Any) -> str:
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """The wait in seconds that an answer asks for; dates are not used by OpenStack services."""
     value = headers.get("Retry-After", "")
-    return float(value) if value.isdigit() else None
+    return float(value) if value.isascii() and value.isdigit() else None

@@ -75,10 +75,8 @@ class MappingView:
             self._database, self._subcloud_id, self._endpoint_type, resource_type, subcloud_id
         )
         if found is not None:
-            self._entries.setdefault(
-                (resource_type, found.master_id),
-                _Entry(found.natural_key, subcloud_id, found.deleted),
-            )
+            # What this batch has found out about it already counts more than the database.
+            self._entry(resource_type, found.master_id)
         for (name, other), entry in self._entries.items():
             same = name == resource_type and entry.subcloud_id == subcloud_id
             if same and other != master_id and not entry.deleted:
