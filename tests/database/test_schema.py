@@ -68,3 +68,24 @@ class SchemaTest(databases.DatabaseTestCase):
     def pretend_later_version(self) -> None:
         with self.database.write() as connection:
             connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+
+
+class CollationTest(databases.DatabaseTestCase):
+    """Names are compared as bytes everywhere; MariaDB has to be told so for each table."""
+
+    backend = databases.MARIADB
+
+    def test_every_table_has_the_collation_of_its_model(self) -> None:
+        with self.database.read() as connection:
+            rows = connection.execute(
+                sa.text(
+                    "SELECT table_name, table_collation FROM information_schema.tables "
+                    "WHERE table_schema = DATABASE()"
+                )
+            )
+            found = {name: collation for name, collation in rows if name in metadata.tables}
+        wanted = {
+            table.name: table.dialect_options["mysql"]["collate"]
+            for table in metadata.tables.values()
+        }
+        self.assertEqual(wanted, found)

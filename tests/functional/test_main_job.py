@@ -7,6 +7,7 @@ import os
 import pathlib
 import subprocess
 import time
+from typing import ClassVar
 
 import requests
 
@@ -270,6 +271,9 @@ class Names(SystemTest):
 
 class Trouble(SystemTest):
     """Subclouds and clouds that are away, refuse, or are not what was configured."""
+
+    # The most talkative log, in which no secret may stand either.
+    options: ClassVar = {"DEFAULT": {"debug": True}}
 
     def lane(self, name: str) -> SyncStatus:
         subcloud = subclouds.get(self.system.database, name)

@@ -28,6 +28,8 @@ from headwater.db import connection, models, schema
 from headwater.db.connection import Database, connect
 
 REQUIRED = "HEADWATER_REQUIRE_SERVICES"
+#: Of the names of databases; the id of the process that made it follows.
+PREFIX = "headwater_test_"
 
 Cleanup = Callable[..., None]
 
@@ -88,6 +90,8 @@ class Server(Backend):
     port = 0
     #: What follows CREATE DATABASE.
     options = ""
+    #: Lists the names of all databases.
+    listing = ""
     #: Statements that let emptying fail soon where a failed test still holds a lock.
     impatience = ""
     #: What follows DROP DATABASE.
@@ -136,10 +140,24 @@ class Server(Backend):
         return []
 
     def _create(self) -> str:
-        name = f"headwater_test_{secrets.token_hex(8)}"
+        self._swept  # noqa: B018 - once per process
+        name = f"{PREFIX}{os.getpid()}_{secrets.token_hex(8)}"
         created = f"CREATE DATABASE {name} {self.options}"
         self._execute(self._admin, created, *self.prepare(name))
         return name
+
+    @functools.cached_property
+    def _swept(self) -> None:
+        """Drop what killed test runs of this host have left behind."""
+        if self.variable in os.environ:
+            return  # perhaps another host's server: its users' processes are not known here
+        engine = sa.create_engine(self._admin, poolclass=sa.NullPool)
+        with engine.connect() as opened:
+            names = opened.exec_driver_sql(self.listing).scalars().all()
+        for name in names:
+            process = name.removeprefix(PREFIX).partition("_")[0]
+            if name.startswith(PREFIX) and process.isdecimal() and not _runs(int(process)):
+                self._drop(name)
 
     def _empty(self, name: str, engine: sa.Engine) -> None:
         with engine.begin() as opened:
@@ -171,6 +189,7 @@ class Postgresql(Server):
     variable = "HEADWATER_TEST_POSTGRESQL_URL"
     port = 5432
     options = "TEMPLATE template0"
+    listing = "SELECT datname FROM pg_database"
     impatience = "SET lock_timeout = '5s'"
     # A connection that a failed test left open must not keep its database.
     force = "WITH (FORCE)"
@@ -191,6 +210,7 @@ class Mariadb(Server):
     variable = "HEADWATER_TEST_MARIADB_URL"
     port = 3306
     options = "CHARACTER SET utf8mb4"
+    listing = "SHOW DATABASES"
     impatience = "SET innodb_lock_wait_timeout = 5"
 
     def usual_urls(self) -> list[str]:
@@ -198,8 +218,8 @@ class Mariadb(Server):
         return [f"mysql+pymysql://root@127.0.0.1:{self.port}/?ssl_disabled=true"]
 
 
-SQLITE = Sqlite()
-BACKENDS: tuple[Backend, ...] = (SQLITE, Postgresql(), Mariadb())
+SQLITE, POSTGRESQL, MARIADB = Sqlite(), Postgresql(), Mariadb()
+BACKENDS: tuple[Backend, ...] = (SQLITE, POSTGRESQL, MARIADB)
 
 
 class DatabaseTestCase(unittest.TestCase):
@@ -277,6 +297,16 @@ def _migrate(url: str) -> None:
         schema.sync(database)
     finally:
         database.dispose()
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # somebody else's
+    return True
 
 
 def _current_user() -> str | None:
