@@ -42,7 +42,13 @@ class BoundedPool:
             if self._running >= self.size:
                 return False
             self._running += 1
-        threading.Thread(target=self._run, args=(job,), name=self._name, daemon=True).start()
+        try:
+            threading.Thread(target=self._run, args=(job,), name=self._name, daemon=True).start()
+        except RuntimeError:  # the system has no thread left
+            LOG.exception("No thread for a job of the pool %s", self._name)
+            with self._changed:
+                self._running -= 1
+            return False
         return True
 
     def drain(self, timeout: float) -> bool:

@@ -146,6 +146,17 @@ def accept(database: Database, job: Job, change: AcceptedChange) -> int:
             connection.execute(
                 orch_job.update().where(orch_job.c.id.in_(others)).values(overlapped=True)
             )
+        # Before the question below: whoever else changes the resource now waits for this lock, or
+        # is through and seen.
+        resources.store(
+            database,
+            connection,
+            job.endpoint_type,
+            job.resource_type,
+            change.master_id,
+            change.natural_key,
+            deleted=change.operation is Operation.DELETE,
+        )
         align = overlapped[job.id]
         if change.operation is Operation.CREATE and not align:
             # Somebody found the resource in a list and changed it before its create was recorded.
@@ -158,15 +169,6 @@ def accept(database: Database, job: Job, change: AcceptedChange) -> int:
             ).scalar_one()
             # A link has no id of its own: it is created and deleted many times.
             align = align and change.natural_key is not None
-        resources.store(
-            database,
-            connection,
-            job.endpoint_type,
-            job.resource_type,
-            change.master_id,
-            change.natural_key,
-            deleted=change.operation is Operation.DELETE,
-        )
         connection.execute(
             orch_job.update()
             .where(orch_job.c.id == job.id)

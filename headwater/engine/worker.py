@@ -104,7 +104,11 @@ class Worker:
             self._held.update((lane.id, lane.generation) for lane in claimed)
         for lane in claimed:
             # Only this loop submits, so a slot that was free still is.
-            self._pool.submit(lambda lane=lane: self._run(lane))  # type: ignore[misc]
+            started = self._pool.submit(lambda lane=lane: self._run(lane))  # type: ignore[misc]
+            if not started:
+                # Not renewed, it runs elsewhere when its lease is over.
+                with self._lock:
+                    self._held.discard((lane.id, lane.generation))
 
     def _run(self, lane: ClaimedLane) -> None:
         try:

@@ -111,11 +111,11 @@ class BusyInstallationTest(ConcurrentTestCase):
         super().setUp()
         self.clouds = builders.add_subclouds(self.database, self.CLOUDS)
         self.accepting = threading.Event()
-        self.runs: dict[int, list[int]] = {cloud.id: [] for cloud in self.clouds}
+        self.runs: dict[int, list[tuple[str, int]]] = {cloud.id: [] for cloud in self.clouds}
 
     def gateway(self, database: Database, name: str) -> None:
         for index in range(self.JOBS // 2):
-            builders.accepted_job(database, master_id=f"{name}{index}")
+            builders.accepted_job(database, master_id=f"{name}-{index}")
             lanes.request(database, ["identity"])
 
     def done(self, database: Database) -> bool:
@@ -148,19 +148,23 @@ class BusyInstallationTest(ConcurrentTestCase):
             results = [builders.result(request) for request in batch.requests]
             requests.save_results(database, lane, results, builders.LEASE)
             # Only what was written under the lease counts.
-            self.runs[lane.subcloud_id] += [request.id for request in batch.requests]
+            for request in batch.requests:
+                gateway, _, index = request.master_id.partition("-")
+                self.runs[lane.subcloud_id].append((gateway, int(index)))
 
     def test_every_request_is_done_once_and_in_order_and_no_lane_is_left_behind(self) -> None:
         def work(index: int, database: Database) -> None:
             if index < 2:
-                self.gateway(database, f"gateway{index}-")
+                self.gateway(database, f"gateway{index}")
             else:
                 self.worker(database, f"worker{index}")
 
         self.together(6, work)
         for runs in self.runs.values():
-            self.assertEqual(self.JOBS, len(runs))
-            self.assertEqual(sorted(set(runs)), runs)
+            for gateway in ("gateway0", "gateway1"):
+                # What one client did after the other; between two clients there is no order.
+                done = [index for name, index in runs if name == gateway]
+                self.assertEqual(list(range(self.JOBS // 2)), done)
         for lane in lanes.of_subclouds(self.database, [cloud.id for cloud in self.clouds]):
             self.assertEqual((0, 0), (lane.pending, lane.failed))
         self.assertEqual(self.JOBS, jobs.finish(self.database))
@@ -210,6 +214,57 @@ class StoppedWorkerTest(databases.DatabaseTestCase):
         # Either the lane was locked and stayed the first worker's, or it changed hands.
         expected = (0, "queued") if self.taken_over else (1, "in-progress")
         self.assertEqual(expected, (len(batch), state))
+
+
+@databases.on_servers
+class LastMomentTest(databases.DatabaseTestCase):
+    """A client finds a new resource in a list and changes it while its create is being accepted."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        builders.add_subcloud(self.database)
+        self.create = jobs.open_intent(self.database, builders.intent(Operation.CREATE, None))
+        self.other = self.connect()
+
+    def update(self) -> None:
+        """The whole update, from its intent to its acceptance."""
+        job = jobs.open_intent(self.other, builders.intent(Operation.UPDATE, "u1"))
+        jobs.accept(self.other, job, builders.change(natural_key={"name": "new"}))
+
+    def lane_with_update_before(self, fragment: str) -> list[Operation]:
+        """The lane's operations when the update comes in the middle of the create's acceptance."""
+        thread = threading.Thread(target=self.update)
+        pending = [thread]
+
+        def note(connection: object, cursor: object, statement: str, *rest: object) -> None:
+            if fragment in statement and pending:
+                pending.pop().start()
+                # It ends at once, or waits for the create to be through.
+                thread.join(0.5)
+
+        engine = self.database.engine
+        sa.event.listen(engine, "before_cursor_execute", note)
+        try:
+            key = {"name": "old"}
+            jobs.accept(
+                self.database, self.create, builders.change(Operation.CREATE, natural_key=key)
+            )
+        finally:
+            sa.event.remove(engine, "before_cursor_execute", note)
+        self.assertEqual([], pending)
+        thread.join(60)
+        lane = builders.claimed_lane(self.database)
+        batch = requests.next_batch(self.database, lane, 10).requests
+        self.assertEqual(2, len(batch))
+        return [request.operation for request in batch]
+
+    def test_the_create_never_runs_last_with_its_old_fields(self) -> None:
+        found = self.lane_with_update_before("INSERT INTO resource")
+        self.assertNotEqual(Operation.CREATE, found[-1])
+
+    def test_nor_when_the_update_comes_later_still(self) -> None:
+        found = self.lane_with_update_before("INSERT INTO orch_request")
+        self.assertNotEqual(Operation.CREATE, found[-1])
 
 
 @databases.on_every_backend

@@ -47,6 +47,8 @@ class _Named(Command):  # type: ignore[misc]
 
 
 def _add_access(parser: argparse.ArgumentParser, required: Iterable[str]) -> None:
+    # Or --password WORD would be read as --password-file WORD.
+    parser.allow_abbrev = False
     for name, text in _ACCESS.items():
         parser.add_argument(f"--{name.replace('_', '-')}", required=name in required, help=text)
     parser.add_argument(
