@@ -21,7 +21,7 @@ def read(file: Path | None) -> str:
             text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidInput(f"--password-file {file}: cannot be read: {error}") from error
-        password = text.partition("\n")[0].removesuffix("\r")
+        password = text.partition("\n")[0]
     elif VARIABLE in os.environ:
         password = os.environ[VARIABLE]
     elif sys.stdin.isatty():

@@ -54,10 +54,8 @@ class SyncHandler:
     def open(self, lane: ClaimedLane, works: Sequence[Work]) -> "SubcloudReplay":
         """Prepare a batch: one read of the subcloud, one of all ids that the batch mentions."""
         subcloud = subclouds.by_id(self._database, lane.subcloud_id)
-        endpoint_type, central = (
-            self._registry.endpoint_type(lane.endpoint_type),
-            self._readers[lane.endpoint_type],
-        )
+        endpoint_type = self._registry.endpoint_type(lane.endpoint_type)
+        central = self._readers[lane.endpoint_type]
         mappings = MappingView(self._database, lane.subcloud_id, lane.endpoint_type, lane.id)
         mappings.prefetch(_mentioned(endpoint_type, works))
         client = self._access.client(subcloud, endpoint_type.service_type)
