@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from headwater.common import clock
 from headwater.common.context import Caller
 from headwater.common.states import Management, Operation
-from headwater.db import jobs, lanes, models
+from headwater.db import claims, jobs, lanes, models
 from headwater.db.connection import Database, connect
 from headwater.db.records import AcceptedChange, NewIntent
 from tests.support.databases import Mariadb, Postgresql, Sqlite
@@ -55,7 +55,7 @@ def measure(database: Database, subclouds: int) -> tuple[float, float, float]:
         notifies.append(timed(lambda: lanes.request(database, ["identity"])))
 
     def claim_all() -> None:
-        while lanes.claim(database, ["identity"], "bench", 600, 100):
+        while claims.claim(database, claims.Wanted(("identity",), 100, 4), "bench", 600):
             pass
 
     seconds = timed(claim_all) / 1000

@@ -30,7 +30,7 @@ from tools.demo_installation import (
     DemoFailed,
     Installation,
     log_tail,
-    manage,
+    openstack,
     start,
 )
 from tools.demo_screen import paint
@@ -99,8 +99,10 @@ def _play(installation: Installation, started: float) -> int:
     """Run the commands, check, and sum up; returns the exit code."""
     with contextlib.closing(Admin(installation)) as admin:
         reports = [admin.run(command) for command in admin.story.commands()]
-    print("\nWhat headwater says about the subclouds:")
-    print(manage(installation, "subcloud", "list"), end="")
+        print()
+        print(openstack(installation, "orchestration", "job", "wait", admin.last_job), end="")
+    print()
+    print(openstack(installation, "orchestration", "status"), end="")
     print("\nWhat the subclouds' own Keystones say:")
     complete = print_checks(installation.subclouds, admin.story)
     print(_totals(reports, time.monotonic() - started))

@@ -10,12 +10,9 @@ from headwater.common.states import PENDING, RequestState
 from headwater.db import jobs
 from headwater.db import requests as orch_requests
 from headwater.db.connection import connect
-from headwater.db.records import Job, JobSummary
-from tools.demo_installation import ROOT, DemoFailed, Installation, run
-from tools.demo_screen import paint, print_command
-
-OPENSTACK = ROOT / ".venv-services" / "bin" / "openstack"
-TO_THE_GATEWAY = ("--os-region-name", "SystemController")
+from headwater.db.records import Job, JobFilter, JobSummary
+from tools.demo_installation import DemoFailed, Installation, openstack
+from tools.demo_screen import paint
 
 REPLAY_PATIENCE = 20.0
 """Seconds for a replay, which takes well under one."""
@@ -94,14 +91,17 @@ class Report:
 class Admin:
     """Types commands, and reads from headwater's database what they caused.
 
-    `headwater-manage job list` and `job requests` print the same, and would take a second each.
+    `openstack orchestration job list` and `job request list` print the same, and would take a
+    second each.
     """
 
     def __init__(self, installation: Installation):
         self.story = Story()
         self._installation = installation
         self._database = connect(installation.database_url)
-        self._last_job = 0
+        #: The id of the newest job.
+        self.last_job = ""
+        self._last_row = 0
 
     def close(self) -> None:
         """Close the database."""
@@ -110,12 +110,7 @@ class Admin:
     def run(self, arguments: tuple[str, ...]) -> Report:
         """Run one command, wait for its replays and print what happened."""
         print()
-        print_command(["openstack", *TO_THE_GATEWAY, *arguments], self.story.passwords)
-        run(
-            [str(OPENSTACK), *TO_THE_GATEWAY, *arguments],
-            self._installation,
-            self._installation.central.admin_environment(),
-        )
+        openstack(self._installation, *arguments, secrets=self.story.passwords)
         summary = self._new_job()
         job = summary.job
         # Memberships and role assignments have no name, only ids.
@@ -128,11 +123,12 @@ class Admin:
 
     def _new_job(self) -> JobSummary:
         """Return the job of the command that has just ended; it was stored before the answer."""
-        newest = jobs.list_page(self._database, limit=10)
-        new = [summary for summary in newest if summary.job.id > self._last_job]
+        # Audits make jobs of their own.
+        newest = jobs.list_page(self._database, limit=10, only=JobFilter(user="admin"))
+        new = [summary for summary in newest if summary.job.id > self._last_row]
         if len(new) != 1:
             raise DemoFailed(f"the command caused {len(new)} jobs instead of one")
-        self._last_job = new[0].job.id
+        self._last_row, self.last_job = new[0].job.id, new[0].job.uuid
         return new[0]
 
     def _wait(self, job: Job) -> list[Replay]:

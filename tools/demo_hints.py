@@ -4,8 +4,7 @@
 import shlex
 
 from tests.services.keystone import Keystone
-from tools.demo_admin import OPENSTACK
-from tools.demo_installation import MANAGE, Installation
+from tools.demo_installation import MANAGE, OPENSTACK, Installation
 
 TEXT = """
 Everything is left running. Paste this into a shell to be the cloud admin:
@@ -19,8 +18,11 @@ headwater-manage() {{ {manage} --config-file {config_file} "$@"; }}
 Then try, for example:
 
 openstack user create carol
-headwater-manage job list
-headwater-manage subcloud list
+openstack orchestration job list
+openstack orchestration status
+openstack subcloud audit --all
+openstack orchestration drift list
+headwater-manage --help
 
 To look at a subcloud itself, past headwater, in the same shell:
 

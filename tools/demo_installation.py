@@ -8,7 +8,7 @@ import re
 import secrets
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from tests.services.keystone import Keystone, start_clouds
@@ -16,6 +16,8 @@ from tools.demo_screen import print_command, step
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MANAGE = ROOT / ".venv" / "bin" / "headwater-manage"
+OPENSTACK = ROOT / ".venv" / "bin" / "openstack"
+TO_THE_GATEWAY = ("--os-region-name", "SystemController")
 ALL_IN_ONE = ROOT / ".venv" / "bin" / "headwater-all-in-one"
 
 CREDENTIAL_VARIABLE = "HEADWATER_SUBCLOUD_PASSWORD"
@@ -51,6 +53,8 @@ project_name = admin
 project_domain_name = Default
 [endpoint_type:identity]
 listen = 127.0.0.1:0
+[api]
+listen = 127.0.0.1:0
 """
 
 
@@ -74,14 +78,12 @@ class Gateway:
                 start_new_session=True,
             )
 
-    def address(self) -> str:
-        """Return its URL once it listens; the port is the kernel's choice, so the log tells."""
+    def address(self, of: str) -> str:
+        """Return the URL of one of its parts once that listens; the log tells the port."""
         limit = time.monotonic() + PATIENCE
         while time.monotonic() < limit:
             ended = self._process.poll()
-            found = re.search(
-                r"gateway for identity listens on (http://\S+)", self._log.read_text()
-            )
+            found = re.search(rf"{of} listens on (http://\S+)", self._log.read_text())
             if found:
                 return found[1]
             if ended is not None:
@@ -144,9 +146,11 @@ def start(directory: pathlib.Path, running: contextlib.ExitStack) -> Installatio
         )
         gateway = Gateway(config_file, _log_file(directory), environment)
         running.callback(gateway.stop)
-        address = gateway.address()
+        address, api = gateway.address("gateway for identity"), gateway.address("The API")
         central.add_region_endpoint("SystemController", f"{address}/v3")
-    print(f"Region SystemController is the gateway at {address}\n")
+        central.add_region_endpoint("SystemController", api, "headwater")
+    print(f"Region SystemController: identity is the gateway at {address},")
+    print(f"                         headwater is its own API at {api}\n")
     installation = Installation(
         directory=directory,
         config_file=config_file,
@@ -157,11 +161,8 @@ def start(directory: pathlib.Path, running: contextlib.ExitStack) -> Installatio
     )
     for name, cloud in installation.subclouds.items():
         add = ("subcloud", "add", name, "--auth-url", cloud.auth_url)
-        variable = f"{CREDENTIAL_VARIABLE}={cloud.admin_password}"
-        print_command([variable, "headwater-manage", *add], [cloud.admin_password])
-        manage(installation, *add, password=cloud.admin_password)
-        print_command(["headwater-manage", "subcloud", "manage", name])
-        manage(installation, "subcloud", "manage", name)
+        openstack(installation, *add, password=cloud.admin_password)
+        openstack(installation, "subcloud", "manage", name)
     return installation
 
 
@@ -211,13 +212,21 @@ def run(
     return done.stdout
 
 
-def manage(installation: Installation, *arguments: str, password: str | None = None) -> str:
-    """Run headwater-manage; the password goes through its environment."""
-    return run(
-        [str(MANAGE), "--config-file", str(installation.config_file), *arguments],
-        installation,
-        {} if password is None else {CREDENTIAL_VARIABLE: password},
-    )
+def openstack(
+    installation: Installation,
+    *arguments: str,
+    secrets: Collection[str] = (),
+    password: str | None = None,
+) -> str:
+    """Print and run a command of the cloud admin; the password goes through its environment."""
+    words = ["openstack", *TO_THE_GATEWAY, *arguments]
+    environment = installation.central.admin_environment()
+    if password is not None:
+        environment[CREDENTIAL_VARIABLE] = password
+        words.insert(0, f"{CREDENTIAL_VARIABLE}={password}")
+        secrets = [*secrets, password]
+    print_command(words, secrets)
+    return run([str(OPENSTACK), *TO_THE_GATEWAY, *arguments], installation, environment)
 
 
 def _log_file(directory: pathlib.Path) -> pathlib.Path:

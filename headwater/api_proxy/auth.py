@@ -1,79 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who is calling: keystonemiddleware's auth_token in front of all but the open paths."""
+"""The gateway's side of checking tokens: its refusals look like the central cloud's."""
 
-import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import webob.exc
-from keystoneauth1 import exceptions
-from keystonemiddleware import auth_token
+import webob
 from oslo_config import cfg
 
 from headwater.api_proxy import faults
 from headwater.api_proxy.faults import Fault
-from headwater.common.context import Caller
-from headwater.common.errors import ConfigurationError
-
-LOG = logging.getLogger(__name__)
-
-WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Any]
-
-
-class _TokenFilter(auth_token.AuthProtocol):  # type: ignore[misc]
-    """auth_token, with all its refusals in the form of OpenStack's APIs."""
-
-    def process_request(self, request: Any) -> Any:
-        """Check the token; a wrong one is 401, a Keystone that cannot be asked is 503."""
-        try:
-            return super().process_request(request)
-        except (webob.exc.HTTPServiceUnavailable, exceptions.ClientException) as error:
-            LOG.warning("A token could not be checked: %s", error)
-            return faults.response(
-                Fault(503, "The token cannot be checked now: the central Keystone does not answer.")
-            )
-
-
-def require_options(conf: cfg.ConfigOpts) -> None:
-    """Raise ConfigurationError where [keystone_authtoken] cannot work."""
-    try:
-        token_filter(conf, _nothing)  # registers the options
-    except exceptions.ClientException as error:
-        raise ConfigurationError(f"[keystone_authtoken]: {error}") from error
-    if not conf.keystone_authtoken.auth_type:
-        raise ConfigurationError(
-            "[keystone_authtoken] auth_type: is not set; the gateway needs a user with the role "
-            "'service' to check tokens. Set auth_type = password and what it needs."
-        )
+from headwater.common import auth
+from headwater.common.auth import WsgiApp
 
 
 def token_filter(conf: cfg.ConfigOpts, app: WsgiApp) -> WsgiApp:
-    """`app` behind auth_token: it is called only with a valid token, whose owner is in environ.
+    """`app` behind auth_token, which refuses with the documents of OpenStack's older APIs."""
+    return auth.token_filter(conf, app, auth.Refusals(_unavailable))
 
-    auth_token can also leave the decision to the application, but then a Keystone that is away
-    looks like a wrong token (401), and clients throw good tokens away.
-    """
-    filtered: WsgiApp = _TokenFilter(
-        app,
-        {
-            "oslo_config_config": conf,
-            "delay_auth_decision": False,
-            # Nothing here reads it, and it is large.
-            "include_service_catalog": False,
-        },
+
+def _unavailable(environ: Mapping[str, Any]) -> webob.Response:
+    return faults.response(
+        Fault(503, "The token cannot be checked now: the central Keystone does not answer.")
     )
-    return filtered
-
-
-def caller(environ: Mapping[str, Any], request_id: str | None) -> Caller:
-    """The identity that auth_token confirmed."""
-    return Caller(
-        user_id=environ.get("HTTP_X_USER_ID"),
-        user_name=environ.get("HTTP_X_USER_NAME"),
-        project_id=environ.get("HTTP_X_PROJECT_ID"),
-        request_id=request_id,
-    )
-
-
-def _nothing(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-    raise AssertionError("this application is never called")

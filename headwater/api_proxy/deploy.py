@@ -2,8 +2,9 @@
 """Builds gateways from the configuration: one WSGI callable per endpoint type."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from oslo_config import cfg
@@ -14,15 +15,16 @@ from headwater.api_proxy.forwarder import Forwarder
 from headwater.api_proxy.gateway import Gateway, GatewaySettings
 from headwater.api_proxy.recorder import Recorder
 from headwater.api_proxy.router import Router
+from headwater.common.auth import WsgiApp
+from headwater.common.conf import listening
 from headwater.common.endpoints.model import EndpointType
-from headwater.common.errors import ConfigurationError
 from headwater.common.secrets import KeyRing
 from headwater.db.connection import Database
 from headwater.engine.notifier import Notifier
 
 
 @dataclass(frozen=True)
-class Listener:
+class Address:
     """Where one endpoint type is served."""
 
     endpoint_type: EndpointType
@@ -30,17 +32,13 @@ class Listener:
     port: int
 
 
-def listeners(conf: cfg.ConfigOpts, endpoint_types: list[EndpointType]) -> list[Listener]:
+def addresses(conf: cfg.ConfigOpts, endpoint_types: list[EndpointType]) -> list[Address]:
     """The addresses of all endpoint types; raises ConfigurationError for one that cannot be."""
     found = []
     for endpoint_type in endpoint_types:
-        listen = conf[f"endpoint_type:{endpoint_type.name}"].listen
-        host, separator, port = listen.rpartition(":")
-        if not (separator and host and port.isdigit() and int(port) < 65536):
-            raise ConfigurationError(
-                f"[endpoint_type:{endpoint_type.name}] listen = {listen}: is not ADDRESS:PORT."
-            )
-        found.append(Listener(endpoint_type, host.strip("[]"), int(port)))
+        group = f"endpoint_type:{endpoint_type.name}"
+        host, port = listening.address(f"[{group}] listen", conf[group].listen)
+        found.append(Address(endpoint_type, host, port))
     return found
 
 
@@ -51,6 +49,7 @@ def gateway(
     database: Database,
     key_ring: KeyRing,
     notifier: Notifier,
+    allows: Callable[[str, Mapping[str, Any]], bool],
 ) -> Gateway:
     """The gateway of one endpoint type in front of `upstream`, the service without its version."""
     settings = conf.api_proxy
@@ -63,14 +62,13 @@ def gateway(
             cafile=settings.cafile,
         ),
     )
-    token_filter: Callable[[auth.WsgiApp], auth.WsgiApp] = functools.partial(
-        auth.token_filter, conf
-    )
+    token_filter: Callable[[WsgiApp], WsgiApp] = functools.partial(auth.token_filter, conf)
     return Gateway(
         Router(endpoint_type),
         Forwarder(pool),
         Recorder(database, key_ring, notifier, endpoint_type.name),
         token_filter,
+        allows,
         GatewaySettings(
             deny_unmatched=settings.unmatched == "deny",
             max_recorded_body=settings.max_recorded_body,

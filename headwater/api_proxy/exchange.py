@@ -88,10 +88,14 @@ def from_environ(environ: Mapping[str, Any]) -> Exchange:
     """The exchange behind a WSGI environ; raises Fault 400 for a framing that can be misread.
 
     Two parties that read the same bytes as different requests are how requests are smuggled past
-    a gateway; what is not plain is refused.
+    a gateway; what is not plain is refused. A chunked body that the server leaves undecoded is
+    Fault 411.
     """
     headers = _headers(environ)
     _check_tokens(environ["REQUEST_METHOD"], headers)
+    length = _length(headers)
+    if length is None and not _decodes_chunks(environ):
+        raise Fault(411, "This server reads no chunked bodies: send a Content-Length.")
     target = _target(environ)
     return Exchange(
         method=environ["REQUEST_METHOD"],
@@ -102,7 +106,7 @@ def from_environ(environ: Mapping[str, Any]) -> Exchange:
         host=environ.get("HTTP_HOST") or environ["SERVER_NAME"],
         peer=environ.get("REMOTE_ADDR", ""),
         version=environ.get("SERVER_PROTOCOL", "HTTP/1.1").removeprefix("HTTP/"),
-        length=_length(headers),
+        length=length,
         stream=environ["wsgi.input"],
     )
 
@@ -134,7 +138,19 @@ def _target(environ: Mapping[str, Any]) -> str:
     return raw.partition("#")[0]
 
 
+def _decodes_chunks(environ: Mapping[str, Any]) -> bool:
+    """Whether wsgi.input ends with a chunked body: eventlet and gunicorn do that, uWSGI does not.
+
+    Read without it, the body would seem empty, and an empty one would be forwarded.
+    """
+    return "eventlet.input" in environ or bool(environ.get("wsgi.input_terminated"))
+
+
 def _headers(environ: Mapping[str, Any]) -> Headers:
+    """Headers as sent where the server keeps them; otherwise those of the environ.
+
+    There the order is lost, and lines of one name have been joined with commas (PEP 3333).
+    """
     if "headers_raw" in environ:  # eventlet: order and duplicates kept
         return [(str(name), str(value)) for name, value in environ["headers_raw"]]
     headers = [
@@ -151,7 +167,9 @@ def _headers(environ: Mapping[str, Any]) -> Headers:
 def _check_tokens(method: str, headers: Headers) -> None:
     if not _TOKEN.fullmatch(method):
         raise Fault(400, "The method is not a token.")
-    if sum(name.lower() == "host" for name, _ in headers) > 1:
+    hosts = [value for name, value in headers if name.lower() == "host"]
+    # A comma is how servers without raw headers show two of them.
+    if len(hosts) > 1 or any("," in host for host in hosts):
         raise Fault(400, "There is more than one Host header.")
     for name, value in headers:
         if not _TOKEN.fullmatch(name):

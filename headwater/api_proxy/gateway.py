@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from headwater.api_proxy import auth, exchange, faults, headers, interpreter
+from headwater.api_proxy import exchange, faults, headers, interpreter
 from headwater.api_proxy.exchange import Exchange
 from headwater.api_proxy.faults import Fault
 from headwater.api_proxy.forwarder import Answer, Forwarder
 from headwater.api_proxy.recorder import Recorder
 from headwater.api_proxy.router import Meaning, Open, Recorded, Router, Unmatched
+from headwater.common import auth, policy
+from headwater.common.auth import WsgiApp
 from headwater.common.context import Caller
 from headwater.common.errors import HeadwaterError, NoAnswer, NotSent
 from headwater.common.states import Operation
@@ -50,11 +52,12 @@ class Gateway:
         router: Router,
         forwarder: Forwarder,
         recorder: Recorder,
-        token_filter: Callable[[auth.WsgiApp], auth.WsgiApp],
+        token_filter: Callable[[WsgiApp], WsgiApp],
+        allows: Callable[[str, Mapping[str, Any]], bool],
         settings: GatewaySettings,
     ):
         self._router, self._forwarder, self._recorder = router, forwarder, recorder
-        self._settings = settings
+        self._allows, self._settings = allows, settings
         self._authenticated = token_filter(self._checked)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -100,12 +103,21 @@ class Gateway:
         client, meaning = environ[_EXCHANGE], environ[_MEANING]
         try:
             if isinstance(meaning, Recorded):
+                # Without a token the headers that tell of roles are the client's own words.
+                self._authorize(meaning, environ if caller.user_id is not None else {})
                 return self._record(client, meaning, caller, start_response)
             answer = self._forwarder.forward(client)
         except HeadwaterError as error:
             return _fault(error, environ, start_response)
         start_response(f"{answer.status} {answer.reason}", answer.headers)
         return _Body(answer)
+
+    def _authorize(self, meaning: Recorded, environ: Mapping[str, Any]) -> None:
+        """Refuse what the installation's own rules do not allow; the central cloud has its own."""
+        resource, operation = meaning.call.resource, meaning.call.operation
+        rule = policy.gateway_rule(self._router.endpoint_type.name, resource, operation)
+        if not self._allows(rule, environ):
+            raise Fault(403, f"The rule {rule} does not let you do this.")
 
     def _record(
         self, client: Exchange, meaning: Recorded, caller: Caller, start_response: StartResponse

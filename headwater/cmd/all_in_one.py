@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""headwater-all-in-one: gateway and engine worker in one process, on SQLite, without a broker."""
+"""headwater-all-in-one: gateway, engine worker and API in one process, on SQLite, no broker."""
 
 # isort: off
 import headwater.cmd.eventlet_first  # noqa: F401 - before anything that uses threads or sockets
@@ -9,18 +9,20 @@ import sys
 
 from oslo_config import cfg
 
-from headwater.api_proxy import auth, deploy, server
-from headwater.cmd import build, launch
+from headwater.api_proxy import deploy
+from headwater.cmd import build, launch, listening, policies, rest_api
+from headwater.common import auth
 from headwater.engine.notifier import DirectNotifier
-from headwater.engine.service import EngineParts, EngineWorkerService
+from headwater.engine.presence import Presence
+from headwater.engine.service import EngineWorkerService
 
 
 def main() -> int:
     """Console script."""
     return launch.run(
         _serve,
-        "Gateway and engine in one process: the embedded mode. The database is made at the first "
-        "start.",
+        "Gateway, engine and API in one process: the embedded mode. The database is made at the "
+        "first start.",
     )
 
 
@@ -30,9 +32,11 @@ def _serve(conf: cfg.ConfigOpts) -> None:
     build.check_access(conf)
     opened = build.database(conf, embedded=True)
     keys = build.key_ring(conf, embedded=True)
-    worker, periodic = build.engine(conf, known, opened, keys)
+    worker = build.worker(conf, known, opened, keys)
+    periodic = build.periodic_runner(conf, known, opened, keys, worker.wake, worker.owner)
     notifier = DirectNotifier(worker.wake)
-    listeners = deploy.listeners(conf, list(known))
+    rules = policies.load(conf, known)
+    addresses = deploy.addresses(conf, list(known))
     gateways = [
         deploy.gateway(
             conf,
@@ -41,14 +45,19 @@ def _serve(conf: cfg.ConfigOpts) -> None:
             opened,
             keys,
             notifier,
+            rules.allows,
         )
-        for item in listeners
+        for item in addresses
     ]
-    sockets = [(item.endpoint_type.name, server.bind(item)) for item in listeners]
+    presence = Presence(opened, worker.owner, "all-in-one")
     engine = EngineWorkerService(
-        lambda: EngineParts(worker, periodic, None), conf.graceful_shutdown_timeout
+        lambda: [worker, periodic, presence], conf.graceful_shutdown_timeout
     )
-    launch.alone(conf, engine, server.WsgiService(conf, sockets, lambda: gateways)).wait()
+    gateway = listening.gateway_service(conf, addresses, lambda: gateways)
+    api = listening.api_service(
+        conf, lambda: rest_api.make(conf, known, rules, opened, keys, worker.look, brokers=())
+    )
+    launch.alone(conf, engine, gateway, api).wait()
 
 
 if __name__ == "__main__":

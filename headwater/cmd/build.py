@@ -3,31 +3,48 @@
 
 import functools
 import os
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from oslo_config import cfg
 
 from headwater.common import conf as configuration
-from headwater.common.concurrency import StoppableThread
 from headwater.common.conf import endpoints as endpoint_options
 from headwater.common.endpoints.model import EndpointType
 from headwater.common.endpoints.registry import Registry, load_registry
-from headwater.common.errors import ConfigurationError, HeadwaterError
+from headwater.common.errors import ConfigurationError, HeadwaterError, InvalidInput
 from headwater.common.secrets import KeyRing
-from headwater.common.sessions import ServiceClient, configured_session
-from headwater.db import jobs, lanes, schema
+from headwater.common.sessions import Greeter, ServiceClient, configured_session
+from headwater.common.states import AuditMode
+from headwater.db import audits, jobs, lanes, schema
 from headwater.db.connection import Database, connect
-from headwater.engine import periodic
+from headwater.engine.audit import AuditPolicy
 from headwater.engine.execution import LaneRunner
+from headwater.engine.periodic import Periodic, PeriodicRunner
+from headwater.engine.purge import purge
 from headwater.engine.retry import Policy
 from headwater.engine.worker import Worker, WorkerSettings
+from headwater.orchestrator.availability import Prober, ProbeSettings
 from headwater.orchestrator.subclouds import AccessSettings, SubcloudAccess
+from headwater.orchestrator.sync.audit import AuditSettings, Comparer
 from headwater.orchestrator.sync.central import CentralReader
 from headwater.orchestrator.sync.replay import SyncHandler
 from headwater.orchestrator.sync.settle import Settler
+from headwater.orchestrator.sync.snapshot import CentralSnapshot
 
 #: Seconds between two looks at all unfinished jobs.
 _FINISH_INTERVAL = 60.0
+
+#: Seconds between two looks for audits that are due, and how many are asked for each time: those of
+#: 10,000 subclouds that are all due at once take a good quarter of an hour.
+_AUDITS_INTERVAL = 5.0
+_AUDITS = 50
+
+#: Seconds between two looks for probes that are due.
+_PROBES_INTERVAL = 2.0
+
+#: Seconds between two looks for jobs that are past their retention.
+_PURGE_INTERVAL = 3600.0
 
 
 def registry(conf: cfg.ConfigOpts) -> Registry:
@@ -43,7 +60,13 @@ def registry(conf: cfg.ConfigOpts) -> Registry:
     names = frozenset(name for name in known.names if conf[f"endpoint_type:{name}"].enabled)
     if not names:
         raise ConfigurationError("[endpoint_type:...] enabled: no endpoint type is enabled.")
-    return known.only(names)
+    known = known.only(names)
+    for name in names:
+        try:
+            known = known.protecting(name, conf[f"endpoint_type:{name}"].protected)
+        except InvalidInput as error:
+            raise ConfigurationError(f"[endpoint_type:{name}] protected: {error}") from error
+    return known
 
 
 def database(conf: cfg.ConfigOpts, *, embedded: bool = False) -> Database:
@@ -57,6 +80,15 @@ def database(conf: cfg.ConfigOpts, *, embedded: bool = False) -> Database:
         schema.sync(opened)
     schema.check(opened)
     return opened
+
+
+def check_storage(conf: cfg.ConfigOpts) -> None:
+    """Raise ConfigurationError for a database or keys that cannot be used.
+
+    Before the fork, so that it fails once and not in every process; each opens its own after it.
+    """
+    database(conf).dispose()
+    key_ring(conf)
 
 
 def open_database(conf: cfg.ConfigOpts) -> Database:
@@ -106,44 +138,109 @@ def upstream(conf: cfg.ConfigOpts, endpoint_type: EndpointType) -> str:
         ) from error
 
 
-def engine(
-    conf: cfg.ConfigOpts, known: Registry, opened: Database, keys: KeyRing
-) -> tuple[Worker, tuple[StoppableThread, ...]]:
-    """An engine worker that replays changes, and its periodic work.
-
-    Lanes for new endpoint types are made.
-    """
+def worker(
+    conf: cfg.ConfigOpts,
+    known: Registry,
+    opened: Database,
+    keys: KeyRing,
+    spread: Callable[[], None] | None = None,
+) -> Worker:
+    """An engine worker that replays changes. Lanes for new endpoint types are made."""
     lanes.ensure(opened, known.names)
-    readers = {item.name: central_reader(conf, item) for item in known}
     settings = conf.engine
+    readers = {item.name: central_reader(conf, item) for item in known}
+    access = subcloud_access(conf, keys)
+    comparer = Comparer(
+        opened,
+        known,
+        access,
+        {item.name: CentralSnapshot(item, readers[item.name]) for item in known},
+        {
+            item.name: AuditSettings(
+                audit_mode(conf, item.name),
+                settings.audit_interval / 4,
+                conf[f"endpoint_type:{item.name}"].remove_extra,
+            )
+            for item in known
+        },
+    )
+    handler = SyncHandler(opened, known, access, readers, comparer)
     runner = LaneRunner(
         opened,
         keys,
-        SyncHandler(opened, known, subcloud_access(conf, keys), readers),
+        handler,
         policy=Policy(
             max_tries=settings.max_tries,
             retry_delay=settings.retry_delay,
             max_retry_delay=settings.max_retry_delay,
         ),
         batch=settings.batch,
-        lease=settings.lease,
+        breaker_after=settings.breaker_failures,
+        audits=AuditPolicy(
+            interval=settings.audit_interval,
+            most_repairs=settings.audit_most_repairs,
+            window=settings.audit_window,
+        ),
     )
-    worker = Worker(
+    return Worker(
         opened,
         runner,
         WorkerSettings(
             endpoint_types=known.names,
             threads=settings.green_threads,
+            lanes_per_subcloud=settings.lanes_per_subcloud,
             lease=settings.lease,
             poll_interval=settings.poll_interval,
         ),
+        spread,
     )
-    settler = Settler(opened, keys, known, readers, worker.wake, age=settings.settle_after)
-    return worker, (
-        periodic.every(settings.settle_interval, "settler", settler.run),
+
+
+def periodic_runner(
+    conf: cfg.ConfigOpts,
+    known: Registry,
+    opened: Database,
+    keys: KeyRing,
+    wake: Callable[[Collection[str]], None],
+    owner: str,
+) -> PeriodicRunner:
+    """What engines do again and again."""
+    settings = conf.engine
+    readers = {item.name: central_reader(conf, item) for item in known}
+    settler = Settler(opened, keys, known, readers, wake, age=settings.settle_after)
+    keep = settings.job_retention_days * 86400.0
+    audited = [name for name in known.names if audit_mode(conf, name) is not AuditMode.OFF]
+
+    def ask_audits() -> None:
+        if audits.request_due(opened, audited, limit=_AUDITS):
+            wake(audited)
+
+    works = [
+        Periodic("settle-intents", settings.settle_interval, settler.run),
         # Workers drop the bodies of what they finish; this finds what a killed one left.
-        periodic.every(_FINISH_INTERVAL, "finisher", lambda: jobs.finish(opened)),
-    )
+        Periodic("finish-jobs", _FINISH_INTERVAL, lambda: jobs.finish(opened)),
+    ]
+    probes = conf.subclouds
+    if probes.probe_interval:
+        prober = Prober(
+            opened,
+            Greeter(probes.probe_timeout, probes.cafile).answers,
+            ProbeSettings(
+                probes.probe_interval, probes.offline_probe_interval, probes.probe_timeout
+            ),
+            lambda: wake(known.names),
+        )
+        works.append(Periodic("probe-subclouds", _PROBES_INTERVAL, prober.run))
+    if audited:
+        works.append(Periodic("due-audits", _AUDITS_INTERVAL, ask_audits))
+    if keep:
+        works.append(Periodic("purge-jobs", _PURGE_INTERVAL, lambda: purge(opened, keep)))
+    return PeriodicRunner(opened, owner, tuple(works), settings.lease)
+
+
+def audit_mode(conf: cfg.ConfigOpts, endpoint_type: str) -> AuditMode:
+    """What audits of an endpoint type do."""
+    return AuditMode(conf[f"endpoint_type:{endpoint_type}"].audit)
 
 
 def subcloud_access(conf: cfg.ConfigOpts, keys: KeyRing) -> SubcloudAccess:

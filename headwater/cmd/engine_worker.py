@@ -5,6 +5,7 @@
 import headwater.cmd.eventlet_first  # noqa: F401 - before anything that uses threads or sockets
 # isort: on
 
+import socket
 import sys
 
 from oslo_config import cfg
@@ -12,7 +13,10 @@ from oslo_config import cfg
 from headwater.cmd import build, launch
 from headwater.common import messaging
 from headwater.engine import rpc
-from headwater.engine.service import EngineParts, EngineWorkerService
+from headwater.engine.fleet import Fleet
+from headwater.engine.notifier import QueueNotifier
+from headwater.engine.presence import Presence
+from headwater.engine.service import EngineWorkerService, Part
 
 
 def main() -> int:
@@ -22,19 +26,22 @@ def main() -> int:
 
 def _serve(conf: cfg.ConfigOpts) -> None:
     known = build.registry(conf)
-    # Fail here, once, and not in every worker.
     build.check_access(conf)
-    build.database(conf).dispose()
-    build.key_ring(conf)
+    build.check_storage(conf)
+    messaging.check(conf)
 
-    def make() -> EngineParts:
+    def parts() -> list[Part]:
         """Made after the fork: database and broker connections belong to one process."""
         opened, keys = build.open_database(conf), build.key_ring(conf)
-        worker, periodic = build.engine(conf, known, opened, keys)
-        server = rpc.server(messaging.transport(conf), worker.owner, worker.wake)
-        return EngineParts(worker, periodic, server)
+        transport = messaging.transport(conf)
+        client = rpc.EngineWorkerClient(transport)
+        others = QueueNotifier(lambda _: client.lanes_waiting())
+        worker = build.worker(conf, known, opened, keys, lambda: others.notify("lanes"))
+        server = rpc.server(transport, socket.gethostname(), worker, Fleet(opened, known.names))
+        presence = Presence(opened, worker.owner, "engine-worker")
+        return [worker, others, server, presence]
 
-    engine = EngineWorkerService(make, conf.graceful_shutdown_timeout)
+    engine = EngineWorkerService(parts, conf.graceful_shutdown_timeout)
     launch.processes(conf, engine, conf.workers).wait()
 
 

@@ -30,6 +30,10 @@ class Conflict(HeadwaterError):
     """The wish contradicts the present state, such as a name that is taken."""
 
 
+class Outdated(Conflict):
+    """The wish was made for a state that somebody else has changed since."""
+
+
 class InvalidInput(HeadwaterError):
     """A value that was given is not acceptable; the text says which and why."""
 

@@ -27,3 +27,11 @@ def shorten(text: str, limit: int = 300) -> str:
     """`text` on one line of at most `limit` characters."""
     text = " ".join(text.split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def storable(text: str) -> str:
+    """A text as every database takes it: without NUL and without halves of characters.
+
+    Clouds' answers have both, as JSON allows them.
+    """
+    return text.encode(errors="replace").decode().replace("\0", "\ufffd")

@@ -42,10 +42,21 @@ class Answer:
 
 
 class ServiceClient:
-    """One service of one cloud, found in that cloud's own catalog. Safe for many threads."""
+    """One service of one cloud, found in that cloud's own catalog. Safe for many threads.
 
-    def __init__(self, session: Session, *, service_type: str, interface: str, region_name: str):
-        self._session = session
+    `guard` is called before each call, and may refuse it by raising.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        service_type: str,
+        interface: str,
+        region_name: str,
+        guard: Callable[[], None] | None = None,
+    ):
+        self._session, self._guard = session, guard
         self._filter = {
             "service_type": service_type,
             "interface": interface,
@@ -77,9 +88,13 @@ class ServiceClient:
         """One call with a token; a token that expired is renewed once.
 
         Returns whatever the service says about the call. Raises NoEndpoint, LoginRefused, and
-        Unreachable when there is no answer in time or one that says "not now".
+        Unreachable when there is no answer in time or one that says "not now"; and what the guard
+        raises, before anything is sent.
         """
         url = self.root() + path
+        if self._guard is not None:
+            # After the login, which may take long.
+            self._guard()
         response = _guarded(
             lambda: self._session.request(
                 url,
@@ -99,6 +114,24 @@ class ServiceClient:
                 f"{method} {path}: {answer.status} {answer.reason}", _retry_after(response.headers)
             )
         return answer
+
+
+class Greeter:
+    """Asks clouds for nothing but an answer, without logging in. Safe for many threads."""
+
+    def __init__(self, timeout: float, cafile: str | None):
+        self._session = Session(timeout=timeout, verify=cafile or True)
+
+    def answers(self, url: str) -> bool:
+        """Whether something that is no mere proxy answers at an address in time."""
+        try:
+            answer = self._session.get(
+                url, authenticated=False, raise_exc=False, redirect=False, log=False
+            )
+        except exceptions.ClientException as error:
+            LOG.debug("No answer from %s: %s", url, error)
+            return False
+        return answer.status_code not in _BUSY
 
 
 def password_session(

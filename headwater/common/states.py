@@ -39,6 +39,8 @@ class RequestState(StrEnum):
     """The subcloud has the change."""
     FAILED = "failed"
     """Given up after the configured tries; the lane went on. An operator may retry it."""
+    CANCELLED = "cancelled"
+    """An operator does not want it any more; what the subcloud lacks by that is left to audits."""
 
 
 #: From which states a request may reach a state. Writers put it into their WHERE clause.
@@ -47,10 +49,27 @@ REQUEST_SOURCES: Mapping[RequestState, frozenset[RequestState]] = {
     RequestState.IN_PROGRESS: frozenset({RequestState.QUEUED, RequestState.IN_PROGRESS}),
     RequestState.COMPLETED: frozenset({RequestState.IN_PROGRESS}),
     RequestState.FAILED: frozenset({RequestState.IN_PROGRESS}),
+    RequestState.CANCELLED: frozenset({RequestState.QUEUED, RequestState.FAILED}),
 }
 
 #: Requests in these states still have to run.
 PENDING = (RequestState.QUEUED, RequestState.IN_PROGRESS)
+
+#: Requests in these states need the body of their job no more.
+SETTLED = (RequestState.COMPLETED, RequestState.CANCELLED)
+
+
+class JobState(StrEnum):
+    """Where a job stands as a whole, from its intent and its requests."""
+
+    OPEN = "open"
+    """The central cloud's answer is not known (yet)."""
+    IN_PROGRESS = "in-progress"
+    """Some subclouds do not have it yet."""
+    FAILED = "failed"
+    """It was given up for some subclouds; nothing else is left to run."""
+    COMPLETED = "completed"
+    """Every subcloud has it, or is not meant to any more."""
 
 
 class SyncRequest(StrEnum):
@@ -69,14 +88,87 @@ class SyncRequest(StrEnum):
 
 
 class SyncStatus(StrEnum):
-    """Whether the subcloud has every recorded change of one endpoint type."""
+    """Whether the subcloud is as the central cloud in one endpoint type."""
 
     UNKNOWN = "unknown"
-    """No change was replayed there yet."""
+    """Nothing says how it differs: never audited, not listable at the last audit, or unmanaged."""
     IN_SYNC = "in-sync"
-    """Nothing is pending and nothing is failed."""
+    """Nothing is pending, nothing is failed, and the last audit found nothing to do."""
     OUT_OF_SYNC = "out-of-sync"
-    """Something is pending or failed."""
+    """Something is pending or failed, or was found by an audit and not seen to be repaired."""
+
+
+class AuditStatus(StrEnum):
+    """Where the audit of a lane stands: the comparison of its subcloud with the central cloud."""
+
+    NONE = "none"
+    """Never audited."""
+    DUE = "due"
+    """Periodic: whoever runs the lane next compares, once the lane's requests have run."""
+    REQUESTED = "requested"
+    """The same, asked for by an operator: with lists that are newer than the question."""
+    IN_PROGRESS = "in-progress"
+    """Being compared, or was by a worker that was lost; who asks meanwhile gets another one."""
+    COMPLETED = "completed"
+    """Both sides were listed and compared."""
+    FAILED = "failed"
+    """One side could not be listed; nothing was changed, and it is tried again."""
+
+
+#: In these states whoever holds the lane audits it.
+AUDIT_WANTED = (AuditStatus.DUE, AuditStatus.REQUESTED, AuditStatus.IN_PROGRESS)
+
+
+class InitialSync(StrEnum):
+    """The first full alignment of a lane."""
+
+    NONE = "none"
+    """Nobody asked for one: the subcloud was never managed."""
+    REQUESTED = "requested"
+    """Waits for both clouds to be compared."""
+    IN_PROGRESS = "in-progress"
+    """Compared; what differs is queued and not all of it has run."""
+    COMPLETED = "completed"
+    """Everything that the comparison found has run."""
+    FAILED = "failed"
+    """Some of it was given up; every audit tries that again."""
+
+
+class AuditMode(StrEnum):
+    """What audits of an endpoint type do with what they find."""
+
+    ENFORCE = "enforce"
+    """Repair it."""
+    OBSERVE = "observe"
+    """Report it."""
+    OFF = "off"
+    """No audits, but for the initial sync."""
+
+
+class DriftKind(StrEnum):
+    """How a subcloud differs from the central cloud in one resource."""
+
+    MISSING = "missing"
+    """The subcloud does not have it."""
+    DIFFERENT = "different"
+    """Some fields have other values."""
+    EXTRA = "extra"
+    """Only the subcloud has it."""
+
+
+class DriftAction(StrEnum):
+    """What was done about a difference."""
+
+    REPAIR = "repair"
+    """A job brings the resource to the central cloud's state."""
+    OBSERVE = "observe"
+    """Reported only, as the audit mode says."""
+    LEFT_ALONE = "left-alone"
+    """Not headwater's to remove: it did not bring it there."""
+    UNMANAGED = "unmanaged"
+    """An operator marked it as this subcloud's own affair."""
+    QUARANTINE = "quarantine"
+    """Repaired too often; reported only, until it stays away or an operator steps in."""
 
 
 class Management(StrEnum):

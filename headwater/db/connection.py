@@ -13,7 +13,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -25,6 +25,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 
 from headwater.common.errors import ConfigurationError, DatabaseFailed, DatabaseUnavailable
+from headwater.db import patience
 
 LOG = logging.getLogger(__name__)
 
@@ -114,6 +115,7 @@ def connect(
         "pool_timeout": pool_timeout,
         "pool_recycle": 3600,
         "pool_pre_ping": parsed.get_backend_name() != "sqlite",
+        "connect_args": patience.connect_args(parsed.get_backend_name()),
         # Parameters hold secrets; errors are logged.
         "hide_parameters": True,
     }
@@ -125,6 +127,8 @@ def connect(
     engine = sa.create_engine(parsed, **options)
     if engine.dialect.name == "sqlite":
         _prepare_sqlite(engine)
+    else:
+        patience.apply(engine)
     exc_filters.register_engine(engine)
     return Database(engine)
 
@@ -207,7 +211,11 @@ def _translated() -> Iterator[None]:
         sa.exc.TimeoutError,
     ) as error:
         raise DatabaseUnavailable(f"The database cannot be used: {_first_line(error)}") from None
-    except (db_exception.DBError, sa.exc.DBAPIError) as error:
+    except (
+        db_exception.DBError,
+        db_exception.DBInvalidUnicodeParameter,
+        sa.exc.DBAPIError,
+    ) as error:
         if isinstance(getattr(error, "inner_exception", None), sa.exc.OperationalError):
             raise DatabaseUnavailable(
                 f"The database cannot be used: {_first_line(error)}"
@@ -255,19 +263,32 @@ def retried(
 
 
 def upsert(
-    database: Database, table: sa.Table, keys: tuple[str, ...], updates: tuple[str, ...]
+    database: Database,
+    table: sa.Table,
+    keys: tuple[str, ...],
+    updates: tuple[str, ...],
+    computed: Callable[[Any], Mapping[str, Any]] = lambda _: {},
 ) -> sa.sql.dml.Insert:
-    """INSERT that updates the columns `updates` where a row with the same `keys` exists."""
+    """INSERT that updates the columns `updates` where a row with the same `keys` exists.
+
+    `computed` gives further columns their expressions, from the row that was to be inserted.
+    """
     if database.dialect in ("mysql", "mariadb"):
         statement = mysql.insert(table)
         # Without anything to update the key is set to itself, which changes nothing.
         return statement.on_duplicate_key_update(
-            {name: statement.inserted[name] for name in updates or keys[:1]}
+            {
+                **{name: statement.inserted[name] for name in updates or keys[:1]},
+                **computed(statement.inserted),
+            }
         )
     module: Any = postgresql if database.dialect == "postgresql" else sqlite
     insert = module.insert(table)
     if updates:
-        changed = {name: insert.excluded[name] for name in updates}
+        changed = {
+            **{name: insert.excluded[name] for name in updates},
+            **computed(insert.excluded),
+        }
         insert = insert.on_conflict_do_update(index_elements=list(keys), set_=changed)
     else:
         insert = insert.on_conflict_do_nothing(index_elements=list(keys))

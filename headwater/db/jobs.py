@@ -5,17 +5,30 @@ import json
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from headwater.common import clock
 from headwater.common.errors import NotFound
-from headwater.common.states import IntentState, Management, Operation, RequestState
-from headwater.db import resources
+from headwater.common.redact import storable
+from headwater.common.states import (
+    PENDING,
+    SETTLED,
+    IntentState,
+    JobState,
+    Management,
+    Operation,
+    RequestState,
+)
+from headwater.db import moments, requests, resources
 from headwater.db.connection import Database, retried
 from headwater.db.models import orch_job, orch_request, subcloud, subcloud_sync
-from headwater.db.records import AcceptedChange, Job, JobSummary, NewIntent
+from headwater.db.records import AcceptedChange, Job, JobFilter, JobSummary, NewIntent
+
+#: The filter that lets all jobs pass.
+_ALL = JobFilter()
 
 _JOB = (
     orch_job.c.id,
@@ -194,42 +207,17 @@ def accept(database: Database, job: Job, change: AcceptedChange) -> int:
         return number
 
 
-def _fan_out(connection: sa.Connection, job: Job, now: Any) -> int:
+def _fan_out(connection: sa.Connection, job: Job, now: datetime) -> int:
     """One request per managed subcloud, written by the database itself."""
     lanes = (
-        sa.select(
-            sa.literal(job.id),
-            subcloud_sync.c.subcloud_id,
-            subcloud_sync.c.id,
-            sa.literal(RequestState.QUEUED.value),
-            sa.literal(0),
-            sa.false(),
-            sa.false(),
-            sa.literal(now, type_=orch_request.c.created_at.type),
-        )
+        sa.select(sa.literal(job.id), subcloud_sync.c.subcloud_id, subcloud_sync.c.id)
         .join(subcloud, subcloud.c.id == subcloud_sync.c.subcloud_id)
         .where(
             subcloud_sync.c.endpoint_type == job.endpoint_type,
             subcloud.c.management_state == Management.MANAGED,
         )
     )
-    result = connection.execute(
-        orch_request.insert().from_select(
-            [
-                "orch_job_id",
-                "subcloud_id",
-                "subcloud_sync_id",
-                "state",
-                "try_count",
-                "superseded",
-                "secrets_superseded",
-                "created_at",
-            ],
-            lanes,
-            include_defaults=False,
-        )
-    )
-    return result.rowcount
+    return requests.enqueue(connection, lanes, now)
 
 
 @retried
@@ -241,7 +229,7 @@ def finish(database: Database, job_ids: Collection[int] | None = None) -> int:
     """
     unfinished = sa.exists().where(
         orch_request.c.orch_job_id == orch_job.c.id,
-        orch_request.c.state != RequestState.COMPLETED,
+        orch_request.c.state.not_in(SETTLED),
     )
     statement = (
         orch_job.update()
@@ -256,6 +244,28 @@ def finish(database: Database, job_ids: Collection[int] | None = None) -> int:
         statement = statement.where(orch_job.c.id.in_(sorted(job_ids)))
     with database.write() as connection:
         return connection.execute(statement).rowcount
+
+
+@retried
+def purge(database: Database, age: float, *, limit: int) -> int:
+    """Delete up to `limit` jobs that finished more than `age` seconds ago, with their requests.
+
+    The oldest first; returns how many.
+    """
+    with database.write() as connection:
+        old = connection.execute(
+            sa.select(orch_job.c.id)
+            .where(
+                orch_job.c.intent_state == IntentState.ACCEPTED,
+                orch_job.c.finished_at < moments.after(database, -age),
+            )
+            .order_by(orch_job.c.id)
+            .limit(limit)
+        ).scalars()
+        ids = list(old)
+        if ids:
+            connection.execute(orch_job.delete().where(orch_job.c.id.in_(ids)))
+    return len(ids)
 
 
 def open_info(database: Database, job_id: int) -> str:
@@ -300,28 +310,86 @@ def get(database: Database, job_uuid: str) -> JobSummary:
     return summaries[0]
 
 
+def find(database: Database, key: str) -> JobSummary:
+    """One job by its uuid, or the newest by its caller's own request id; raises NotFound."""
+    for condition in (orch_job.c.uuid == key, orch_job.c.request_id == key):
+        if summaries := _summaries(database, condition, limit=1):
+            return summaries[0]
+    raise NotFound(f"There is no job with the id or the request id {key!r}.")
+
+
+def of_ids(database: Database, job_ids: Collection[int]) -> Sequence[JobSummary]:
+    """Some jobs by their row ids; those that were forgotten are left out."""
+    return _summaries(database, orch_job.c.id.in_(sorted(job_ids)), limit=len(job_ids))
+
+
 def list_page(
     database: Database,
     *,
     limit: int,
     marker: str | None = None,
-    intent_state: IntentState | None = None,
+    ascending: bool = False,
+    only: JobFilter = _ALL,
 ) -> Sequence[JobSummary]:
-    """Jobs, newest first, that are older than the job `marker`; raises NotFound for a bad one."""
-    conditions: list[sa.ColumnElement[bool]] = []
-    if intent_state is not None:
-        conditions.append(orch_job.c.intent_state == intent_state)
+    """Jobs, newest first, that are behind the job `marker`; raises NotFound for a bad one."""
+    conditions = _conditions(only)
     if marker is not None:
-        conditions.append(orch_job.c.id < get(database, marker).job.id)
-    return _summaries(database, *conditions, limit=limit)
+        at = get(database, marker).job.id
+        conditions.append(orch_job.c.id > at if ascending else orch_job.c.id < at)
+    return _summaries(database, *conditions, limit=limit, ascending=ascending)
+
+
+def _conditions(only: JobFilter) -> list[sa.ColumnElement[bool]]:
+    values = {
+        orch_job.c.endpoint_type: only.endpoint_type,
+        orch_job.c.resource_type: only.resource_type,
+        orch_job.c.source_resource_id: only.master_id,
+        orch_job.c.project_id: only.project_id,
+        orch_job.c.request_id: only.request_id,
+    }
+    conditions = [column == value for column, value in values.items() if value is not None]
+    if only.user is not None:
+        conditions.append(
+            sa.or_(orch_job.c.user_id == only.user, orch_job.c.user_name == only.user)
+        )
+    if only.since is not None:
+        conditions.append(orch_job.c.created_at >= only.since)
+    if only.subcloud_id is not None:
+        conditions.append(_has_request(orch_request.c.subcloud_id == only.subcloud_id))
+    if only.state is not None:
+        conditions.extend(_in_state(only.state))
+    return conditions
+
+
+def _in_state(state: JobState) -> list[sa.ColumnElement[bool]]:
+    """As `JobSummary.state` tells it, without counting."""
+    if state is JobState.OPEN:
+        return [orch_job.c.intent_state == IntentState.OPEN]
+    accepted = orch_job.c.intent_state == IntentState.ACCEPTED
+    if state is JobState.COMPLETED:
+        return [accepted, orch_job.c.finished_at.is_not(None)]
+    pending = _has_request(orch_request.c.state.in_(PENDING))
+    # The index finds the unfinished ones, which are few.
+    unfinished = [accepted, orch_job.c.finished_at.is_(None)]
+    if state is JobState.IN_PROGRESS:
+        return [*unfinished, pending]
+    return [*unfinished, ~pending, _has_request(orch_request.c.state == RequestState.FAILED)]
+
+
+def _has_request(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    return sa.exists().where(orch_request.c.orch_job_id == orch_job.c.id, condition)
 
 
 def _summaries(
-    database: Database, *conditions: sa.ColumnElement[bool], limit: int
+    database: Database,
+    *conditions: sa.ColumnElement[bool],
+    limit: int,
+    ascending: bool = False,
 ) -> list[JobSummary]:
+    order = orch_job.c.id if ascending else orch_job.c.id.desc()
     with database.read() as connection:
         rows = connection.execute(
-            sa.select(*_JOB).where(*conditions).order_by(orch_job.c.id.desc()).limit(limit)
+            sa.select(*_JOB).where(*conditions).order_by(order).limit(limit)
         ).all()
         counts: dict[int, dict[RequestState, int]] = {row.id: {} for row in rows}
         for job_id, state, number in connection.execute(
@@ -337,7 +405,7 @@ def _fitting(text: str | None) -> str | None:
     """A text that only people read, as long as its column and without what databases refuse."""
     if text is None:
         return None
-    return text.encode(errors="replace").decode().replace("\0", "\ufffd")[:255]
+    return storable(text)[:255]
 
 
 def _job(row: sa.Row[Any]) -> Job:

@@ -1,20 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lanes: asked for, claimed under a lease, kept, released."""
+"""Lanes: asked for, released, shown; `db.claims` has what lies in between."""
 
+import functools
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from dataclasses import fields
+from typing import Any
 
 import sqlalchemy as sa
 from oslo_db import exception as db_exception
 
-from headwater.common import clock
-from headwater.common.errors import LeaseLost
-from headwater.common.states import PENDING, Management, RequestState, SyncRequest, SyncStatus
+from headwater.common.states import (
+    AUDIT_WANTED,
+    PENDING,
+    AuditStatus,
+    Availability,
+    DriftAction,
+    InitialSync,
+    Management,
+    RequestState,
+    SyncRequest,
+    SyncStatus,
+)
+from headwater.db import claims, moments, requests
 from headwater.db.connection import Database, retried
-from headwater.db.models import orch_request, subcloud, subcloud_sync
-from headwater.db.records import ClaimedLane, Lane
+from headwater.db.models import drift, orch_request, subcloud, subcloud_sync
+from headwater.db.records import ClaimedLane, Lane, RequestResult
 
 _LANE = subcloud_sync.c
+
+#: What an audit may say about a difference that is there against somebody's will.
+_OPEN_ACTIONS = (DriftAction.REPAIR, DriftAction.OBSERVE, DriftAction.QUARANTINE)
 
 
 def ensure(database: Database, endpoint_types: Collection[str]) -> None:
@@ -66,6 +81,25 @@ def _has_request(*states: RequestState) -> sa.ColumnElement[bool]:
     )
 
 
+def _drifted() -> sa.ColumnElement[bool]:
+    """The last audit found something, and no later one has seen that it is repaired."""
+    return sa.exists().where(
+        drift.c.subcloud_sync_id == _LANE.id,
+        drift.c.resolved_at.is_(None),
+        drift.c.action.in_(_OPEN_ACTIONS),
+    )
+
+
+def _compared() -> sa.ColumnElement[bool]:
+    """The last audit could compare, and nothing was missed since."""
+    return sa.and_(
+        _LANE.audited_at.is_not(None),
+        _LANE.audit_status != AuditStatus.FAILED,
+        # It was unmanaged meanwhile.
+        _LANE.initial_sync_state != InitialSync.REQUESTED,
+    )
+
+
 def _managed() -> sa.ColumnElement[bool]:
     return sa.exists().where(
         subcloud.c.id == _LANE.subcloud_id, subcloud.c.management_state == Management.MANAGED
@@ -78,23 +112,24 @@ def request(
     endpoint_types: Collection[str],
     *,
     forgotten: bool = False,
-    subcloud_id: int | None = None,
+    subcloud_ids: Collection[int] | None = None,
     at_once: bool = False,
 ) -> int:
     """Ask for the lanes that have queued requests; returns how many lanes were asked.
 
     A lane that runs keeps running, but its wake-up counter is raised: it will not be released as
     done. This is what a notify starts. The poll asks with `forgotten` only for lanes that nobody
-    asked for. `subcloud_id` means one subcloud only; `at_once` also ends back-offs.
+    asked for. `subcloud_ids` means only these; `at_once` also ends back-offs and lets the circuit
+    breakers of the subclouds pass a probe.
     """
-    now = clock.now()
+    now = moments.now(database)
     conditions = [
         _LANE.endpoint_type.in_(sorted(endpoint_types)),
         _managed(),
         _has_request(RequestState.QUEUED),
     ]
-    if subcloud_id is not None:
-        conditions.append(_LANE.subcloud_id == subcloud_id)
+    if subcloud_ids is not None:
+        conditions.append(_LANE.subcloud_id.in_(sorted(subcloud_ids)))
     if forgotten:
         conditions.append(
             _LANE.sync_request.not_in([SyncRequest.REQUESTED, SyncRequest.IN_PROGRESS])
@@ -104,13 +139,10 @@ def request(
     values = {
         _LANE.wakeups: _LANE.wakeups + 1,
         _LANE.sync_request: sa.case((idle, SyncRequest.REQUESTED.value), else_=_LANE.sync_request),
-        _LANE.requested_at: sa.func.coalesce(
-            _LANE.requested_at, sa.literal(now, type_=_LANE.requested_at.type)
-        ),
+        _LANE.requested_at: sa.func.coalesce(_LANE.requested_at, now),
         # MariaDB assigns from left to right: the time must be decided before the status changes.
         _LANE.sync_status_changed_at: sa.case(
-            (newly_behind, sa.literal(now, type_=_LANE.sync_status_changed_at.type)),
-            else_=_LANE.sync_status_changed_at,
+            (newly_behind, now), else_=_LANE.sync_status_changed_at
         ),
         _LANE.sync_status: SyncStatus.OUT_OF_SYNC.value,
     }
@@ -118,90 +150,21 @@ def request(
         values[_LANE.next_try_at] = sa.null()
     statement = subcloud_sync.update().where(*conditions).ordered_values(*values.items())
     with database.write() as connection:
+        if at_once:
+            tripped = [subcloud.c.breaker_until > now]
+            if subcloud_ids is not None:
+                tripped.append(subcloud.c.id.in_(sorted(subcloud_ids)))
+            connection.execute(subcloud.update().where(*tripped).values(breaker_until=now))
         return connection.execute(statement).rowcount
 
 
-@retried
-def claim(
-    database: Database, endpoint_types: Collection[str], owner: str, lease: float, limit: int
-) -> Sequence[ClaimedLane]:
-    """Take up to `limit` due lanes for `lease` seconds, the longest waiting first.
-
-    Due is a lane that is requested and past its back-off, and one whose holder let its lease end.
-    """
-    now = clock.now()
-    due = (
-        sa.select(
-            _LANE.id, _LANE.subcloud_id, _LANE.endpoint_type, _LANE.generation, _LANE.failures
-        )
-        .where(
-            _LANE.endpoint_type.in_(sorted(endpoint_types)),
-            sa.or_(
-                sa.and_(
-                    _LANE.sync_request == SyncRequest.REQUESTED,
-                    sa.or_(_LANE.next_try_at.is_(None), _LANE.next_try_at <= now),
-                ),
-                sa.and_(_LANE.sync_request == SyncRequest.IN_PROGRESS, _LANE.lease_until < now),
-            ),
-            _managed(),
-        )
-        .order_by(sa.func.coalesce(_LANE.requested_at, _LANE.lease_until))
-        .limit(limit)
-        .with_for_update(skip_locked=True, of=subcloud_sync)
-    )
-    taken = {
-        "sync_request": SyncRequest.IN_PROGRESS,
-        "generation": _LANE.generation + 1,
-        "lease_owner": owner,
-        "lease_until": clock.after(lease),
-        "requested_at": None,
-    }
-    with database.write() as connection:
-        # Not one UPDATE with the SELECT inside: PostgreSQL may run that SELECT more than once, and
-        # then takes more than the limit.
-        rows = connection.execute(due).all()
-        if rows:
-            connection.execute(
-                subcloud_sync.update().where(_LANE.id.in_([row.id for row in rows])).values(taken)
-            )
-    return [
-        ClaimedLane(
-            id=row.id,
-            subcloud_id=row.subcloud_id,
-            endpoint_type=row.endpoint_type,
-            generation=row.generation + 1,
-            failures=row.failures,
-        )
-        for row in rows
-    ]
-
-
-def next_due(database: Database, endpoint_types: Collection[str]) -> datetime | None:
-    """When the next lane that may be claimed leaves its back-off; None when none waits."""
+def is_asked_for(database: Database, lane: ClaimedLane, since: int) -> bool:
+    """Whether somebody asked for a lane since its wake-up counter was `since`."""
     with database.read() as connection:
-        due: datetime | None = connection.execute(
-            sa.select(sa.func.min(_LANE.next_try_at)).where(
-                _LANE.endpoint_type.in_(sorted(endpoint_types)),
-                _LANE.sync_request == SyncRequest.REQUESTED,
-                _managed(),
-            )
-        ).scalar_one()
-    return due
-
-
-@retried
-def renew(database: Database, owner: str, lane_ids: Collection[int], lease: float) -> int:
-    """The heartbeat: keep lanes for another `lease` seconds; returns how many are still held."""
-    with database.write() as connection:
-        return connection.execute(
-            subcloud_sync.update()
-            .where(
-                _LANE.id.in_(sorted(lane_ids)),
-                _LANE.lease_owner == owner,
-                _LANE.sync_request == SyncRequest.IN_PROGRESS,
-            )
-            .values(lease_until=clock.after(lease))
-        ).rowcount
+        wakeups = connection.execute(
+            sa.select(_LANE.wakeups).where(_LANE.id == lane.id)
+        ).scalar_one_or_none()
+    return wakeups is not None and wakeups != since
 
 
 @retried
@@ -210,64 +173,120 @@ def release(
     lane: ClaimedLane,
     *,
     seen_wakeups: int,
-    next_try_at: datetime | None = None,
+    results: Sequence[RequestResult] = (),
+    more: bool = False,
+    pause: float | None = None,
     error: str | None = None,
     failures: int | None = None,
-) -> SyncRequest:
-    """Give a lane back; returns what is asked of it now.
+) -> None:
+    """Write the last results of a lane and give it back.
 
-    With `next_try_at` the lane is paused until then because of `error`, for the `failures`-th time
-    in a row (default: one more than when it was claimed). Otherwise it is done, unless it was asked
-    for again since `seen_wakeups` was read. Raises LeaseLost.
+    With `pause` the lane rests for so many seconds because of `error`, for the `failures`-th time
+    in a row (default: one more than when it was claimed), and what was taken is queued again.
+    Otherwise it is done, unless there is `more`, or it was asked for again since `seen_wakeups` was
+    read. Raises LeaseLost, and then nothing is written.
     """
-    now = clock.now()
-    failures = lane.failures + 1 if failures is None else failures
+    parameters = {
+        **claims.key(lane),
+        "p_wakeups": seen_wakeups,
+        "p_pause": pause,
+        "p_failures": 0 if pause is None else lane.failures + 1 if failures is None else failures,
+        "p_error": error,
+    }
     with database.write() as connection:
-        row = connection.execute(
-            sa.select(
-                _LANE.wakeups,
-                _LANE.sync_status,
-                _has_request(*PENDING).label("pending"),
-                _has_request(RequestState.FAILED).label("failed"),
-            )
-            .where(_LANE.id == lane.id, _LANE.generation == lane.generation)
-            .with_for_update(of=subcloud_sync)
-        ).one_or_none()
-        if row is None:
-            raise LeaseLost(f"Lane {lane.id}: another worker holds it, or it was deleted.")
-        behind = row.pending or row.failed
-        status = SyncStatus.OUT_OF_SYNC if behind else SyncStatus.IN_SYNC
-        if next_try_at is not None or row.wakeups != seen_wakeups:
-            asked = SyncRequest.REQUESTED
-        else:
-            asked = SyncRequest.FAILED if row.failed else SyncRequest.COMPLETED
-        values = {
-            "sync_request": asked,
-            "sync_status": status,
-            "requested_at": now if asked is SyncRequest.REQUESTED else None,
-            "lease_owner": None,
-            "lease_until": None,
-            "next_try_at": next_try_at,
-            "failures": 0 if next_try_at is None else failures,
-            "last_error": error,
-        }
-        if status != row.sync_status:
-            values["sync_status_changed_at"] = now
-        connection.execute(
-            orch_request.update()
-            .where(
-                orch_request.c.subcloud_sync_id == lane.id,
-                orch_request.c.state == RequestState.IN_PROGRESS,
-            )
-            .values(state=RequestState.QUEUED)
-        )
-        connection.execute(subcloud_sync.update().where(_LANE.id == lane.id).values(values))
-    return asked
+        # The lane's row is written last, and decides: what is not held rolls everything back.
+        requests.write_results(database, connection, lane, results)
+        if pause is not None:
+            requests.queue_again(connection, lane)
+        done = connection.execute(_give_back(database.dialect, pause is not None, more), parameters)
+        if done.rowcount != 1:
+            raise claims.lost(lane)
+
+
+@functools.cache
+def _give_back(dialect: str, paused: bool, more: bool) -> sa.Update:
+    now = moments.now(dialect)
+    # What was taken and has no result would be forgotten: only queued requests are asked for.
+    again = sa.or_(
+        sa.true() if paused or more else _LANE.wakeups != sa.bindparam("p_wakeups"),
+        _has_request(RequestState.IN_PROGRESS),
+        _LANE.audit_status.in_(AUDIT_WANTED),
+    )
+    pending = _has_request(*PENDING)
+    failed = _has_request(RequestState.FAILED)
+    status = sa.case(
+        (sa.not_(_managed()), SyncStatus.UNKNOWN.value),
+        (sa.or_(pending, failed, _drifted()), SyncStatus.OUT_OF_SYNC.value),
+        (_compared(), SyncStatus.IN_SYNC.value),
+        else_=SyncStatus.UNKNOWN.value,
+    )
+    rest = moments.after(dialect, sa.bindparam("p_pause", type_=sa.Float())) if paused else None
+    # MariaDB assigns from left to right: what depends on a column comes before its change.
+    values: dict[sa.Column[Any], Any] = {
+        _LANE.requested_at: sa.case((again, now), else_=sa.null()),
+        _LANE.sync_request: sa.case(
+            (again, SyncRequest.REQUESTED.value),
+            (failed, SyncRequest.FAILED.value),
+            else_=SyncRequest.COMPLETED.value,
+        ),
+        _LANE.sync_status_changed_at: sa.case(
+            (_LANE.sync_status != status, now), else_=_LANE.sync_status_changed_at
+        ),
+        _LANE.sync_status: status,
+        _LANE.initial_sync_state: sa.case(
+            (
+                sa.or_(_LANE.initial_sync_state != InitialSync.IN_PROGRESS, pending),
+                _LANE.initial_sync_state,
+            ),
+            # More differences than one audit repairs.
+            (_LANE.audit_status.in_(AUDIT_WANTED), _LANE.initial_sync_state),
+            (failed, InitialSync.FAILED.value),
+            else_=InitialSync.COMPLETED.value,
+        ),
+        _LANE.next_try_at: rest,
+        _LANE.failures: sa.bindparam("p_failures"),
+        _LANE.last_error: sa.bindparam("p_error"),
+        _LANE.lease_owner: None,
+        _LANE.lease_until: None,
+    }
+    return subcloud_sync.update().where(claims.held(dialect)).ordered_values(*values.items())
 
 
 def of_subclouds(database: Database, subcloud_ids: Collection[int]) -> Sequence[Lane]:
-    """The lanes of some subclouds with the sizes of their backlogs."""
+    """The lanes of some subclouds with the sizes of their backlogs, by region name and type."""
+    return _shown(
+        database,
+        _LANE.subcloud_id.in_(sorted(subcloud_ids)),
+        order=(subcloud.c.region_name, _LANE.endpoint_type),
+    )
 
+
+def list_page(
+    database: Database,
+    *,
+    limit: int,
+    after: int = 0,
+    subcloud_id: int | None = None,
+    endpoint_type: str | None = None,
+    sync_status: SyncStatus | None = None,
+) -> Sequence[Lane]:
+    """Lanes by row id, those behind the id `after`."""
+    conditions = [_LANE.id > after]
+    if subcloud_id is not None:
+        conditions.append(_LANE.subcloud_id == subcloud_id)
+    if endpoint_type is not None:
+        conditions.append(_LANE.endpoint_type == endpoint_type)
+    if sync_status is not None:
+        conditions.append(_LANE.sync_status == sync_status)
+    return _shown(database, *conditions, order=(_LANE.id,), limit=limit)
+
+
+def _shown(
+    database: Database,
+    *conditions: sa.ColumnElement[bool],
+    order: Sequence[sa.ColumnElement[Any]],
+    limit: int | None = None,
+) -> Sequence[Lane]:
     def number(*states: RequestState) -> sa.ScalarSelect[int]:
         return (
             sa.select(sa.func.count())
@@ -281,26 +300,33 @@ def of_subclouds(database: Database, subcloud_ids: Collection[int]) -> Sequence[
                 _LANE.id,
                 _LANE.subcloud_id,
                 subcloud.c.region_name,
+                subcloud.c.management_state,
+                subcloud.c.availability_status,
                 _LANE.endpoint_type,
                 _LANE.sync_request,
                 _LANE.sync_status,
+                _LANE.sync_status_changed_at,
                 number(*PENDING).label("pending"),
                 number(RequestState.FAILED).label("failed"),
+                *requests.oldest_pending(),
                 _LANE.next_try_at,
                 _LANE.lease_owner,
                 _LANE.last_error,
             )
             .join(subcloud, subcloud.c.id == _LANE.subcloud_id)
-            .where(_LANE.subcloud_id.in_(sorted(subcloud_ids)))
-            .order_by(subcloud.c.region_name, _LANE.endpoint_type)
+            .where(*conditions)
+            .order_by(*order)
+            .limit(limit)
         ).all()
-    return [
-        Lane(
-            **{
-                **row._asdict(),
-                "sync_request": SyncRequest(row.sync_request),
-                "sync_status": SyncStatus(row.sync_status),
-            }
-        )
-        for row in rows
-    ]
+    return [_record(row) for row in rows]
+
+
+def _record(row: sa.Row[Any]) -> Lane:
+    columns = row._mapping
+    values: dict[str, Any] = {field.name: columns.get(field.name) for field in fields(Lane)}
+    values["management_state"] = Management(row.management_state)
+    values["availability_status"] = Availability(row.availability_status)
+    values["sync_request"] = SyncRequest(row.sync_request)
+    values["sync_status"] = SyncStatus(row.sync_status)
+    values["oldest_pending_at"] = requests.oldest_of(row)
+    return Lane(**values)

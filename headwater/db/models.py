@@ -6,7 +6,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from headwater.common.states import (
+    AuditStatus,
     Availability,
+    InitialSync,
     IntentState,
     Management,
     RequestState,
@@ -35,6 +37,10 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
+#: The same for tables whose key is a text.
+_TEXT_KEY = {name: value for name, value in _OPTIONS.items() if name != "sqlite_autoincrement"}
+
+
 def _reference(name: str, target: str) -> sa.Column[int]:
     return sa.Column(name, Id, sa.ForeignKey(f"{target}.id", ondelete="CASCADE"), nullable=False)
 
@@ -54,8 +60,31 @@ subcloud = sa.Table(
     sa.Column("credentials", LongText, nullable=False),
     sa.Column("management_state", sa.String(16), nullable=False, default=Management.UNMANAGED),
     sa.Column("availability_status", sa.String(16), nullable=False, default=Availability.UNKNOWN),
+    # The operator's word, which measuring does not undo; NULL: as measured.
+    sa.Column("availability_override", sa.String(16)),
+    # Tries in a row, in any lane, that the subcloud left without an answer.
+    sa.Column("failures", sa.Integer, nullable=False, default=0, server_default="0"),
+    # The circuit breaker: until then no lane is claimed, from then on one, as a probe.
+    sa.Column("breaker_until", UtcDateTime),
+    # NULL: at the next look.
+    sa.Column("next_probe_at", UtcDateTime),
+    # Raised by every change that an operator makes.
+    sa.Column("generation", sa.BigInteger, nullable=False, default=0, server_default="0"),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("updated_at", UtcDateTime, nullable=False),
+    **_OPTIONS,
+)
+
+#: What operators call subclouds, to pick some of them.
+subcloud_label = sa.Table(
+    "subcloud_label",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    _reference("subcloud_id", "subcloud"),
+    sa.Column("name", sa.String(63), nullable=False),
+    sa.Column("value", sa.String(255), nullable=False),
+    sa.UniqueConstraint("subcloud_id", "name"),
+    sa.Index("ix_subcloud_label_value", "name", "value"),
     **_OPTIONS,
 )
 
@@ -118,6 +147,8 @@ orch_job = sa.Table(
     sa.Column("accepted_at", UtcDateTime),
     sa.Column("finished_at", UtcDateTime),
     sa.Index("ix_orch_job_state", "intent_state", "finished_at"),
+    sa.Index(None, "request_id"),
+    sa.Index("ix_orch_job_project", "project_id", "id"),
     sa.Index(
         "ix_orch_job_resource",
         "endpoint_type",
@@ -149,8 +180,29 @@ subcloud_sync = sa.Table(
     # Tries without success since the last success; the back-off grows with it.
     sa.Column("failures", sa.Integer, nullable=False, default=0),
     sa.Column("last_error", sa.Text),
+    sa.Column(
+        "audit_status",
+        sa.String(16),
+        nullable=False,
+        default=AuditStatus.NONE,
+        server_default=AuditStatus.NONE.value,
+    ),
+    sa.Column("audit_error", sa.Text),
+    sa.Column("audited_at", UtcDateTime),
+    # NULL: as soon as there is room for it.
+    sa.Column("next_audit_at", UtcDateTime),
+    sa.Column(
+        "initial_sync_state",
+        sa.String(16),
+        nullable=False,
+        default=InitialSync.NONE,
+        server_default=InitialSync.NONE.value,
+    ),
+    # JSON object: resources that the subcloud should have, by type, as the last audit counted.
+    sa.Column("totals", sa.Text),
     sa.UniqueConstraint("subcloud_id", "endpoint_type"),
-    sa.Index("ix_subcloud_sync_due", "sync_request", "next_try_at"),
+    # Claims read the requested lanes in this order and stop at their limit.
+    sa.Index("ix_subcloud_sync_due", "sync_request", "requested_at"),
     sa.Index(None, "lease_owner"),
     **_OPTIONS,
 )
@@ -176,4 +228,74 @@ orch_request = sa.Table(
     sa.Index("ix_orch_request_lane", "subcloud_sync_id", "state", "id"),
     sa.Index(None, "subcloud_id"),
     **_OPTIONS,
+)
+
+#: What audits found: one row per resource in which a subcloud differs, or differed a while ago.
+drift = sa.Table(
+    "drift",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    _reference("subcloud_sync_id", "subcloud_sync"),
+    sa.Column("resource_type", sa.String(63), nullable=False),
+    # The id in the central cloud; where there is none, `/` and the id in the subcloud.
+    sa.Column("drift_key", sa.String(256), nullable=False),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    # JSON list of the fields that differ.
+    sa.Column("fields", sa.Text, nullable=False),
+    sa.Column("action", sa.String(16), nullable=False),
+    sa.Column("first_seen_at", UtcDateTime, nullable=False),
+    sa.Column("last_seen_at", UtcDateTime, nullable=False),
+    sa.Column("times_seen", sa.Integer, nullable=False),
+    sa.Column("repairs", sa.Integer, nullable=False),
+    # The audit that did not find it any more.
+    sa.Column("resolved_at", UtcDateTime),
+    sa.UniqueConstraint("subcloud_sync_id", "resource_type", "drift_key"),
+    sa.Index("ix_drift_open", "subcloud_sync_id", "resolved_at"),
+    **_OPTIONS,
+)
+
+#: Resources that audits leave alone in one subcloud, as an operator said.
+unmanaged_resource = sa.Table(
+    "unmanaged_resource",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    _reference("subcloud_sync_id", "subcloud_sync"),
+    sa.Column("resource_type", sa.String(63), nullable=False),
+    # As in `drift`.
+    sa.Column("drift_key", sa.String(256), nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("subcloud_sync_id", "resource_type", "drift_key"),
+    **_OPTIONS,
+)
+
+#: The processes that work: each says again and again that it lives.
+service = sa.Table(
+    "service",
+    metadata,
+    # As in `lease_owner`.
+    sa.Column("name", sa.String(255), primary_key=True),
+    sa.Column("kind", sa.String(63), nullable=False),
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("version", sa.String(63), nullable=False),
+    sa.Column("started_at", UtcDateTime, nullable=False),
+    sa.Column("last_seen_at", UtcDateTime, nullable=False),
+    **_TEXT_KEY,
+)
+
+#: What engines do again and again: one row per kind of work, run by one engine at a time.
+periodic_work = sa.Table(
+    "periodic_work",
+    metadata,
+    sa.Column("name", sa.String(63), primary_key=True),
+    sa.Column("next_run_at", UtcDateTime, nullable=False),
+    # Raised by every claim; an engine whose generation is gone cannot write.
+    sa.Column("generation", sa.BigInteger, nullable=False, default=0),
+    sa.Column("lease_owner", sa.String(255)),
+    sa.Column("lease_until", UtcDateTime),
+    sa.Column("last_started_at", UtcDateTime),
+    sa.Column("last_finished_at", UtcDateTime),
+    sa.Column("last_error", sa.Text),
+    **_TEXT_KEY,
 )

@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows as frozen values: the only thing that leaves this package."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from headwater.common.context import Caller
 from headwater.common.states import (
+    PENDING,
+    AuditStatus,
     Availability,
+    DriftAction,
+    DriftKind,
+    InitialSync,
     IntentState,
+    JobState,
     Management,
     Operation,
     RequestState,
@@ -34,6 +40,14 @@ class Subcloud:
     credentials: str
     management_state: Management
     availability_status: Availability
+    #: The operator's word, which measuring does not undo.
+    availability_override: Availability | None
+    #: Tries in a row that it left without an answer.
+    failures: int
+    #: Until then its circuit breaker is open, from then on half-open; None while it is closed.
+    breaker_until: datetime | None
+    #: Raised by every change that an operator makes.
+    generation: int
     created_at: datetime
     #: Changes with every change of the access data; sessions are cached by it.
     updated_at: datetime
@@ -60,14 +74,79 @@ class Lane:
     id: int
     subcloud_id: int
     region_name: str
+    management_state: Management
+    availability_status: Availability
     endpoint_type: str
     sync_request: SyncRequest
     sync_status: SyncStatus
+    sync_status_changed_at: datetime | None
     pending: int
     failed: int
+    #: When the central cloud accepted what waits the longest.
+    oldest_pending_at: datetime | None
     next_try_at: datetime | None
     lease_owner: str | None
     last_error: str | None
+
+
+@dataclass(frozen=True)
+class LaneAudit:
+    """What audits know of a lane."""
+
+    status: AuditStatus
+    error: str | None
+    audited_at: datetime | None
+    next_audit_at: datetime | None
+    initial_sync: InitialSync
+    #: Resources that the subcloud should have, by type; empty before the first audit.
+    totals: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One difference between a subcloud and the central cloud, and what is done about it."""
+
+    kind: DriftKind
+    resource_type: str
+    #: The id in the central cloud; None for what headwater did not bring to the subcloud.
+    master_id: str | None
+    #: The same for the same difference at every audit; unique within lane and type.
+    drift_key: str
+    name: str
+    fields: tuple[str, ...]
+    action: DriftAction
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A difference as it is reported."""
+
+    id: int
+    region_name: str
+    endpoint_type: str
+    resource_type: str
+    drift_key: str
+    name: str
+    kind: DriftKind
+    fields: tuple[str, ...]
+    action: DriftAction
+    first_seen_at: datetime
+    last_seen_at: datetime
+    times_seen: int
+    repairs: int
+    resolved_at: datetime | None
+
+
+@dataclass(frozen=True)
+class UnmanagedResource:
+    """A resource that audits leave alone in one subcloud."""
+
+    region_name: str
+    endpoint_type: str
+    resource_type: str
+    #: The id in the central cloud, or `/` and the id in the subcloud.
+    drift_key: str
+    created_at: datetime
 
 
 @dataclass(frozen=True)
@@ -140,6 +219,65 @@ class JobSummary:
     job: Job
     counts: Mapping[RequestState, int]
 
+    @property
+    def pending(self) -> int:
+        """How many requests are left to run."""
+        return sum(self.counts.get(state, 0) for state in PENDING)
+
+    @property
+    def state(self) -> JobState:
+        """Where it stands as a whole."""
+        if self.job.intent_state is IntentState.OPEN:
+            return JobState.OPEN
+        if self.pending:
+            return JobState.IN_PROGRESS
+        return JobState.FAILED if self.counts.get(RequestState.FAILED) else JobState.COMPLETED
+
+
+@dataclass(frozen=True)
+class JobFilter:
+    """Which jobs are listed; None is any."""
+
+    endpoint_type: str | None = None
+    resource_type: str | None = None
+    master_id: str | None = None
+    state: JobState | None = None
+    subcloud_id: int | None = None
+    #: Id or name of the caller.
+    user: str | None = None
+    project_id: str | None = None
+    request_id: str | None = None
+    since: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Service:
+    """A process that works, or did."""
+
+    name: str
+    kind: str
+    host: str
+    pid: int
+    version: str
+    started_at: datetime
+    last_seen_at: datetime
+    alive: bool
+    #: Lanes that it holds.
+    lanes: int
+
+
+@dataclass(frozen=True)
+class FleetSummary:
+    """An installation at a glance."""
+
+    management: Mapping[Management, int]
+    #: Of managed subclouds, as all that follows.
+    availability: Mapping[Availability, int]
+    sync_status: Mapping[SyncStatus, int]
+    requests: Mapping[RequestState, int]
+    #: Seconds since the oldest waiting request of each lane that has one, the smallest first.
+    lags: Sequence[float]
+
 
 @dataclass(frozen=True)
 class Request:
@@ -178,9 +316,14 @@ class Batch:
     """The next requests of a lane, and its wake-up counter as it was before they were read."""
 
     wakeups: int
-    region_name: str
-    availability: Availability
+    subcloud: Subcloud
     requests: tuple[QueuedRequest, ...]
+    #: The lane is to be audited once its requests have run.
+    audit_wanted: bool = False
+    #: With lists that are newer than the question.
+    audit_fresh: bool = False
+    #: That audit is part of a first full alignment.
+    initial_sync: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,10 @@ import sqlalchemy as sa
 from headwater.common import clock
 from headwater.db.connection import Database, upsert
 from headwater.db.models import resource, subcloud_resource
-from headwater.db.records import MappedResource, MappingChange
+from headwater.db.records import ClaimedLane, MappedResource, MappingChange
+
+#: Ids in one statement; SQLite takes 32,766.
+_MOST_IDS = 10_000
 
 
 def store(
@@ -217,3 +220,104 @@ def apply_mappings(
                 "created_at": clock.now(),
             },
         )
+
+
+def of_subcloud(
+    database: Database, subcloud_id: int, endpoint_type: str
+) -> Mapping[tuple[str, str], str]:
+    """All ids that are known of a subcloud, by resource type and id in the central cloud."""
+    with database.read() as connection:
+        rows = connection.execute(
+            sa.select(
+                resource.c.resource_type,
+                resource.c.master_id,
+                subcloud_resource.c.subcloud_resource_id,
+            )
+            .join(subcloud_resource, subcloud_resource.c.resource_id == resource.c.id)
+            .where(
+                subcloud_resource.c.subcloud_id == subcloud_id,
+                resource.c.endpoint_type == endpoint_type,
+            )
+        ).all()
+    return {(row.resource_type, row.master_id): row.subcloud_resource_id for row in rows}
+
+
+def learn(
+    database: Database,
+    connection: sa.Connection,
+    lane: ClaimedLane,
+    changes: Sequence[MappingChange],
+) -> None:
+    """As `apply_mappings`, for many changes in a fixed number of statements.
+
+    Natural keys that are known are kept: a change that passed the gateway knows better than a list.
+    The caller makes sure that no two resources get one counterpart: it forgets the former one.
+    """
+    if not changes:
+        return
+    now = clock.now()
+    met = [each for each in changes if each.subcloud_resource_id is not None]
+    if met:
+        connection.execute(
+            upsert(
+                database,
+                resource,
+                ("endpoint_type", "resource_type", "master_id"),
+                (),
+            ),
+            [
+                {
+                    "endpoint_type": lane.endpoint_type,
+                    "resource_type": each.resource_type,
+                    "master_id": each.master_id,
+                    "natural_key": None
+                    if each.natural_key is None
+                    else json.dumps(dict(each.natural_key)),
+                    "deleted": False,
+                    "created_at": now,
+                    "updated_at": now,
+                }
+                for each in met
+            ],
+        )
+    ids = _row_ids(connection, lane.endpoint_type)
+    lost = [
+        ids[key]
+        for each in changes
+        if each.subcloud_resource_id is None
+        and (key := (each.resource_type, each.master_id)) in ids
+    ]
+    for start in range(0, len(lost), _MOST_IDS):
+        connection.execute(
+            subcloud_resource.delete().where(
+                subcloud_resource.c.subcloud_id == lane.subcloud_id,
+                subcloud_resource.c.resource_id.in_(lost[start : start + _MOST_IDS]),
+            )
+        )
+    if met:
+        connection.execute(
+            upsert(
+                database,
+                subcloud_resource,
+                ("subcloud_id", "resource_id"),
+                ("subcloud_resource_id",),
+            ),
+            [
+                {
+                    "subcloud_id": lane.subcloud_id,
+                    "resource_id": ids[each.resource_type, each.master_id],
+                    "subcloud_resource_id": each.subcloud_resource_id,
+                    "created_at": now,
+                }
+                for each in met
+            ],
+        )
+
+
+def _row_ids(connection: sa.Connection, endpoint_type: str) -> Mapping[tuple[str, str], int]:
+    rows = connection.execute(
+        sa.select(resource.c.resource_type, resource.c.master_id, resource.c.id).where(
+            resource.c.endpoint_type == endpoint_type
+        )
+    )
+    return {(row.resource_type, row.master_id): row.id for row in rows}

@@ -10,12 +10,14 @@ from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 
 from headwater.common.errors import ConfigurationError
+from headwater.db import patience
 from headwater.db.connection import Database, describe
 
 
 def sync(database: Database, revision: str = "head") -> str:
     """Bring the schema up to a revision; returns the one it has then. Safe to repeat."""
     with database.write() as connection:
+        patience.unhurried(connection)
         try:
             command.upgrade(_config(connection), revision)
         except CommandError as error:
@@ -29,6 +31,7 @@ def sync(database: Database, revision: str = "head") -> str:
 def downgrade(database: Database, revision: str = "base") -> None:
     """Take the schema down to a revision, which drops what later revisions brought."""
     with database.write() as connection:
+        patience.unhurried(connection)
         command.downgrade(_config(connection), revision)
 
 

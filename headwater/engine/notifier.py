@@ -41,6 +41,9 @@ class QueueNotifier:
         self._lock = threading.Lock()
         self._asked: set[str] = set()
         self._thread = StoppableThread("notifier", self._step)
+
+    def start(self) -> None:
+        """Begin to send."""
         self._thread.start()
 
     def notify(self, endpoint_type: str) -> None:

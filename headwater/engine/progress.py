@@ -5,7 +5,8 @@ import time
 
 from headwater.db import requests
 from headwater.db.connection import Database
-from headwater.db.records import ClaimedLane, RequestResult
+from headwater.db.records import RequestResult
+from headwater.engine.lease import Lease, ticks
 
 _MOST = 20
 _SECONDS = 0.5
@@ -14,8 +15,8 @@ _SECONDS = 0.5
 class Progress:
     """Collects results of one lane. What a crash loses is replayed, which is safe."""
 
-    def __init__(self, database: Database, lane: ClaimedLane, lease: float):
-        self._database, self._lane, self._lease = database, lane, lease
+    def __init__(self, database: Database, lease: Lease):
+        self._database, self._lease = database, lease
         self._results: list[RequestResult] = []
         self._oldest = 0.0
 
@@ -27,8 +28,17 @@ class Progress:
         if len(self._results) >= _MOST or time.monotonic() - self._oldest >= _SECONDS:
             self.flush()
 
+    def take(self) -> list[RequestResult]:
+        """What is not written yet; the caller writes it."""
+        results, self._results = self._results, []
+        return results
+
     def flush(self) -> None:
         """Write all results in one transaction and renew the lease. Raises LeaseLost."""
         if self._results:
-            requests.save_results(self._database, self._lane, self._results, self._lease)
+            began = ticks()
+            requests.save_results(
+                self._database, self._lease.lane, self._results, self._lease.seconds
+            )
+            self._lease.renewed(began)
             self._results = []

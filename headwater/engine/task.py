@@ -4,12 +4,13 @@
 The engine knows neither HTTP nor any endpoint type; the orchestrator registers itself in `cmd`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
-from headwater.db.records import ClaimedLane, QueuedRequest
-from headwater.engine.outcome import Outcome
+from headwater.db.records import ClaimedLane, QueuedRequest, Subcloud
+from headwater.engine.audit import Audit, AuditFailed
+from headwater.engine.outcome import Outcome, Retry
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,18 @@ class Work:
     unusable: str | None = None
 
 
+@dataclass(frozen=True)
+class LaneWork:
+    """The next works of a lane, in order, and what is needed to replay them."""
+
+    lane: ClaimedLane
+    subcloud: Subcloud
+    works: Sequence[Work]
+    #: Has to be called before each call to the subcloud: it raises LeaseLost when another worker
+    #: may be at work there, and then nothing more may be sent.
+    guard: Callable[[], None]
+
+
 class Replay(Protocol):
     """Executes the works of one batch of one lane, in order."""
 
@@ -54,8 +67,14 @@ class Replay(Protocol):
 class LaneHandler(Protocol):
     """Knows what the requests of a lane mean."""
 
-    def open(self, lane: ClaimedLane, works: Sequence[Work]) -> Replay:
+    def open(self, batch: LaneWork) -> Replay:
         """Prepare for a batch; may read the database, must not touch the subcloud.
 
-        Raises NotFound when the subcloud was deleted, SecretUnreadable for its credentials.
+        Raises SecretUnreadable for the subcloud's credentials.
+        """
+
+    def compare(self, batch: LaneWork, *, fresh: bool) -> Audit | AuditFailed | Retry:
+        """List both clouds and compare; changes nothing. `fresh` takes no older list.
+
+        Raises SecretUnreadable for the subcloud's credentials.
         """

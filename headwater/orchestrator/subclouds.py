@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Access to subclouds: a client per subcloud and service, with that subcloud's own credentials."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from headwater.common.secrets import KeyRing
@@ -24,8 +25,13 @@ class SubcloudAccess:
         self._key_ring, self._settings = key_ring, settings
         self._sessions = SessionCache()
 
-    def client(self, subcloud: Subcloud, service_type: str) -> ServiceClient:
-        """A client for one service; nothing is sent yet. Raises SecretUnreadable."""
+    def client(
+        self, subcloud: Subcloud, service_type: str, guard: Callable[[], None]
+    ) -> ServiceClient:
+        """A client for one service, which calls `guard` before each call; nothing is sent yet.
+
+        Raises SecretUnreadable.
+        """
 
         def make() -> object:
             return password_session(
@@ -44,4 +50,5 @@ class SubcloudAccess:
             service_type=service_type,
             interface=self._settings.interface,
             region_name=subcloud.region_name,
+            guard=guard,
         )

@@ -342,3 +342,35 @@ class UrlTest(unittest.TestCase):
         self.assertEqual(
             "postgresql://u:***@h/d", describe(sa.make_url(f"postgresql://u:{SECRET}@h/d"))
         )
+
+
+@databases.on_servers
+class PooledConnectionTest(databases.DatabaseTestCase):
+    def number_of(self, connection: sa.Connection) -> int:
+        """How the server calls a connection."""
+        mine = {"postgresql": "pg_backend_pid()", "mysql": "CONNECTION_ID()"}[self.database.dialect]
+        number: int = connection.execute(sa.text(f"SELECT {mine}")).scalar_one()
+        return number
+
+    def end(self, number: int) -> None:
+        """End the server's side of a connection, as a restart would."""
+        end = {"postgresql": f"SELECT pg_terminate_backend({number})", "mysql": f"KILL {number}"}
+        with self.connect().read() as other:
+            other.execute(sa.text(end[self.database.dialect]))
+
+    def number(self) -> int:
+        with self.database.read() as connection:
+            value: int = connection.execute(sa.text("SELECT 1")).scalar_one()
+        return value
+
+    def test_one_that_has_ended_in_the_pool_is_replaced_unnoticed(self) -> None:
+        with self.database.read() as connection:
+            number = self.number_of(connection)
+        self.end(number)
+        self.assertEqual(1, self.number())
+
+    def test_one_that_ends_in_use_is_an_error_that_may_pass(self) -> None:
+        with self.assertRaises(DatabaseUnavailable), self.database.read() as connection:
+            self.end(self.number_of(connection))
+            connection.execute(sa.text("SELECT 1"))
+        self.assertEqual(1, self.number())

@@ -14,6 +14,7 @@ from headwater.db.connection import Database
 from headwater.db.models import orch_request, subcloud_sync
 from headwater.db.records import ClaimedLane
 from tests.support import builders, databases
+from tests.support.waiting import eventually
 
 
 class ConcurrentTestCase(databases.DatabaseTestCase):
@@ -38,6 +39,11 @@ class ConcurrentTestCase(databases.DatabaseTestCase):
         self.assertFalse([thread for thread in threads if thread.is_alive()], "threads that hang")
         for failure in failures:
             raise failure
+
+
+#: Seconds between two looks at a server's locks. MariaDB's list is made anew only for who has not
+#: looked at it for 0.1 s; whoever looks more often sees the same old one for ever.
+LOOK = 0.2
 
 
 @databases.on_every_backend
@@ -178,7 +184,7 @@ class StoppedWorkerTest(databases.DatabaseTestCase):
         super().setUp()
         builders.add_subcloud(self.database)
         builders.accepted_job(self.database)
-        self.other = self.connect()
+        self.other, self.observer = self.connect(), self.connect()
         self.taken_over = False
 
     def before(self, fragment: str, meanwhile: Callable[[], None]) -> None:
@@ -198,9 +204,41 @@ class StoppedWorkerTest(databases.DatabaseTestCase):
         for lane in builders.claim(self.other, "other"):
             self.taken_over = True
             requests.next_batch(self.other, lane, 10)
-            lanes.release(
-                self.other, lane, seen_wakeups=0, next_try_at=builders.FUTURE, error="offline"
-            )
+            lanes.release(self.other, lane, seen_wakeups=0, pause=3600, error="offline")
+
+    def waits_for_lock(self) -> bool:
+        """Whether some transaction of this database waits for another one."""
+        question = {
+            "postgresql": "SELECT COUNT(*) FROM pg_locks WHERE NOT granted",
+            "mysql": "SELECT COUNT(*) FROM information_schema.innodb_trx"
+            " WHERE trx_state = 'LOCK WAIT'",
+        }
+        with self.observer.read() as connection:
+            return bool(connection.execute(sa.text(question[self.database.dialect])).scalar_one())
+
+    def test_a_worker_waits_while_it_is_decided_which_retries_were_overtaken(self) -> None:
+        builders.run_lane(self.database, RequestState.FAILED)
+        (failed,) = jobs.list_page(self.database, limit=1)
+        later = builders.accepted_job(self.database)
+        lane = builders.claimed_lane(self.database)
+        read: list[str] = []
+
+        def read_lane() -> None:
+            batch = requests.next_batch(self.other, lane, 10)
+            read.extend(request.job_uuid for request in batch.requests)
+
+        reader = threading.Thread(target=read_lane)
+        self.addCleanup(reader.join)
+
+        def meanwhile() -> None:
+            reader.start()
+            eventually(lambda: read or self.waits_for_lock(), "the reader", every=LOOK)
+
+        self.before("UPDATE orch_request", meanwhile)
+        requests.retry(self.database, failed.job.id)
+        reader.join(60)
+        # Else the later one would have run first, and the old one over it.
+        self.assertEqual([failed.job.uuid, later.uuid], read)
 
     def test_a_worker_that_loses_its_lease_while_it_reads_writes_nothing(self) -> None:
         lane = builders.claimed_lane(self.database, lease=-1)

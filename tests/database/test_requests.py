@@ -74,7 +74,7 @@ class NextBatchTest(RequestsTestCase):
         self.assertIs(Operation.DELETE, request.operation)
         self.assertEqual(("u1", "cipher-9"), (request.master_id, request.resource_info))
         self.assertEqual((0, False), (request.try_count, request.superseded))
-        self.assertIs(Availability.UNKNOWN, batch.availability)
+        self.assertIs(Availability.UNKNOWN, batch.subcloud.availability_status)
 
     def test_what_is_taken_is_in_progress_and_the_rest_queued(self) -> None:
         uuids = self.accept(3)
@@ -143,7 +143,7 @@ class NextBatchTest(RequestsTestCase):
         self.accept(1)
         lane = builders.claimed_lane(self.database)
         self.take_over(lane)
-        with self.assertRaisesRegex(LeaseLost, f"Lane {lane.id}: another worker holds it"):
+        with self.assertRaisesRegex(LeaseLost, f"Lane {lane.id}: its lease has ended"):
             requests.next_batch(self.database, lane, 10)
         self.assertEqual([RequestState.QUEUED], self.states())
 
@@ -217,7 +217,7 @@ class SaveResultsTest(RequestsTestCase):
         self.take_over(self.lane)
         before = self.lease_until()
         fact = MappingChange("identity", "user", "u0", None, "there")
-        with self.assertRaisesRegex(LeaseLost, "another worker holds it"):
+        with self.assertRaisesRegex(LeaseLost, "its lease has ended"):
             self.save(self.lane, builders.result(self.batch[0], mappings=(fact,)))
         self.assertEqual(3 * [RequestState.IN_PROGRESS], self.states())
         self.assertEqual(before, self.lease_until())
@@ -227,7 +227,27 @@ class SaveResultsTest(RequestsTestCase):
         lanes.release(self.database, self.lane, seen_wakeups=0)
         with self.assertRaises(LeaseLost):
             self.save(self.lane, builders.result(self.batch[0]))
-        self.assertEqual(3 * [RequestState.QUEUED], self.states())
+        self.assertNotIn(RequestState.COMPLETED, self.states())
+
+    def test_a_release_writes_the_last_results_and_forgets_nothing(self) -> None:
+        wakeups = requests.next_batch(self.database, self.lane, 1).wakeups
+        results = [builders.result(request) for request in self.batch[:2]]
+        lanes.release(self.database, self.lane, seen_wakeups=wakeups, results=results)
+        self.assertEqual(2, self.states().count(RequestState.COMPLETED))
+        # The third was taken and has no result: the lane is claimed again for it.
+        (lane,) = builders.claim(self.database)
+        self.assertEqual(1, len(requests.next_batch(self.database, lane, 10).requests))
+
+    def test_a_release_without_the_lease_writes_no_result(self) -> None:
+        builders.end_leases(self.database)
+        with self.assertRaises(LeaseLost):
+            lanes.release(
+                self.database,
+                self.lane,
+                seen_wakeups=0,
+                results=[builders.result(self.batch[0])],
+            )
+        self.assertNotIn(RequestState.COMPLETED, self.states())
 
     def test_a_request_that_is_done_is_not_done_again(self) -> None:
         self.save(self.lane, builders.result(self.batch[0]))
@@ -361,13 +381,13 @@ class RetryTest(RequestsTestCase):
         done, failed = builders.claim(self.database)
         builders.finish_requests(self.database, done)
         builders.finish_requests(self.database, failed, RequestState.FAILED)
-        self.assertEqual(1, requests.retry(self.database, job.id))
+        self.assertEqual(1, len(requests.retry(self.database, job.id)))
         found = requests.of_job(self.database, job.id, limit=10)
         self.assertEqual(
             {(RequestState.COMPLETED, 1, False), (RequestState.QUEUED, 0, True)},
             {(each.state, each.try_count, each.finished_at is None) for each in found},
         )
-        self.assertEqual(0, requests.retry(self.database, job.id))
+        self.assertEqual([], requests.retry(self.database, job.id))
 
     def test_a_retried_request_runs_before_what_is_queued_behind_it(self) -> None:
         first = builders.accepted_job(self.database, master_id="u1")

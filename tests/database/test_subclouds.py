@@ -6,10 +6,10 @@ import sqlalchemy as sa
 from headwater.common import clock
 from headwater.common.errors import Conflict, NotFound
 from headwater.common.states import Availability, Management, Operation, SyncRequest, SyncStatus
-from headwater.db import lanes, resources, subclouds
+from headwater.db import audits, claims, lanes, resources, subclouds
 from headwater.db import requests as orch_requests
 from headwater.db.models import metadata, subcloud
-from headwater.db.records import MappingChange
+from headwater.db.records import MappingChange, Subcloud
 from tests.support import builders, databases
 
 
@@ -153,17 +153,67 @@ class SubcloudsTest(databases.DatabaseTestCase):
         unmanaged = subclouds.set_management(self.database, "one", Management.UNMANAGED)
         self.assertIs(Management.UNMANAGED, unmanaged.management_state)
 
-    def test_a_measured_availability_is_kept(self) -> None:
-        added = builders.add_subcloud(self.database)
-        other = builders.add_subcloud(self.database, "two")
-        for state in (Availability.OFFLINE, Availability.OFFLINE, Availability.ONLINE):
-            subclouds.set_availability(self.database, added.id, state)
-            self.assertIs(state, subclouds.by_id(self.database, added.id).availability_status)
+    def available(self, of: Subcloud) -> tuple[Availability, Availability | None]:
+        found = subclouds.by_id(self.database, of.id)
+        return found.availability_status, found.availability_override
+
+    def silence(self, of: Subcloud) -> None:
+        subclouds.note_silence(self.database, of.id, offline_after=1, breaker_after=1, rest=99)
+
+    def test_measuring_does_not_undo_what_the_operator_said(self) -> None:
+        added, other = (builders.add_subcloud(self.database, name) for name in ("one", "two"))
+        subclouds.override_availability(self.database, added.id, Availability.OFFLINE)
+        subclouds.note_answer(self.database, added.id)
+        subclouds.note_probe(self.database, added.id)
+        self.assertEqual((Availability.OFFLINE, Availability.OFFLINE), self.available(added))
+        subclouds.override_availability(self.database, added.id, Availability.ONLINE)
+        self.silence(added)
+        self.assertEqual((Availability.ONLINE, Availability.ONLINE), self.available(added))
+        self.assertIsNone(subclouds.by_id(self.database, added.id).breaker_until)
         self.assertEqual(other, subclouds.by_id(self.database, other.id))
 
-    def test_measuring_a_deleted_subcloud_does_nothing(self) -> None:
-        subclouds.set_availability(self.database, 4711, Availability.ONLINE)
+    def test_it_is_measured_again_once_the_operator_says_so(self) -> None:
+        added = builders.add_subcloud(self.database)
+        subclouds.override_availability(self.database, added.id, Availability.ONLINE)
+        subclouds.override_availability(self.database, added.id, Availability.UNKNOWN)
+        self.assertEqual((Availability.UNKNOWN, None), self.available(added))
+        self.silence(added)
+        self.assertEqual((Availability.OFFLINE, None), self.available(added))
+
+    def test_nothing_is_sent_to_one_that_is_offline_by_the_operators_word(self) -> None:
+        added = builders.add_subcloud(self.database)
+        builders.accepted_job(self.database)
+        held = builders.claimed_lane(self.database)
+        subclouds.override_availability(self.database, added.id, Availability.OFFLINE)
+        self.assertEqual((), orch_requests.next_batch(self.database, held, 9).requests)
+        lanes.release(self.database, held, seen_wakeups=0, more=True)
+        self.assertEqual(1, lanes.request(self.database, ["identity"], at_once=True))
+        self.assertEqual([], builders.claim(self.database))
+        self.assertIsNone(claims.next_due(self.database, ["identity"]))
+        taken = subclouds.take_probes(self.database, limit=9, interval=1, offline_interval=1)
+        self.assertEqual([], taken)
+        audits.request(self.database, ["identity"], [added.id])
+        self.assertEqual([], builders.claim(self.database))
+        self.assertFalse(subclouds.is_served(self.database, added.id))
+        subclouds.override_availability(self.database, added.id, Availability.UNKNOWN)
+        self.assertTrue(subclouds.is_served(self.database, added.id))
+        self.assertEqual(1, len(builders.claim(self.database)))
+
+    def test_a_word_about_a_deleted_subcloud_does_nothing(self) -> None:
+        subclouds.override_availability(self.database, 4711, Availability.ONLINE)
         self.assertEqual([], self.names())
+
+    def test_nothing_is_known_of_an_unmanaged_subcloud(self) -> None:
+        added = builders.add_subcloud(self.database)
+        builders.audited(self.database)
+        builders.accepted_job(self.database)
+        builders.run_lane(self.database)
+        self.assertIs(SyncStatus.IN_SYNC, builders.lane_of(self.database, added).sync_status)
+        subclouds.set_management(self.database, "one", Management.UNMANAGED)
+        lane = builders.lane_of(self.database, added)
+        self.assertIs(SyncStatus.UNKNOWN, lane.sync_status)
+        subclouds.set_management(self.database, "one", Management.UNMANAGED)
+        self.assertEqual(lane, builders.lane_of(self.database, added))
 
     def test_a_managed_subcloud_is_not_deleted(self) -> None:
         added = builders.add_subcloud(self.database)
@@ -211,3 +261,14 @@ class SubcloudsTest(databases.DatabaseTestCase):
             connection.execute(subcloud.update().values(updated_at=moment))
         self.assertEqual(moment, subclouds.by_id(self.database, added.id).updated_at)
         self.assertEqual(moment.utcoffset(), added.updated_at.utcoffset())
+
+    def test_a_backlog_is_dropped_of_an_unmanaged_subcloud_only(self) -> None:
+        one = builders.add_subcloud(self.database)
+        two = builders.add_subcloud(self.database, "two")
+        builders.accepted_job(self.database)
+        self.assertEqual(0, subclouds.drop_backlog(self.database, one.id))
+        subclouds.set_management(self.database, "one", Management.UNMANAGED)
+        self.assertEqual(1, subclouds.drop_backlog(self.database, one.id))
+        self.assertEqual(0, subclouds.drop_backlog(self.database, one.id))
+        self.assertEqual(0, builders.lane_of(self.database, one).pending)
+        self.assertEqual(1, builders.lane_of(self.database, two).pending)

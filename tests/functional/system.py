@@ -14,36 +14,60 @@ import tempfile
 import typing
 import unittest
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import requests
 import sqlalchemy as sa
 
 from headwater.common.secrets import KeyRing
-from headwater.common.states import PENDING, IntentState, Management, RequestState
+from headwater.common.states import PENDING, JobState, Management, RequestState
 from headwater.db import jobs, lanes, models, subclouds
 from headwater.db import requests as orch_requests
 from headwater.db.connection import Database, connect
-from headwater.db.records import JobSummary, NewSubcloud, Request
+from headwater.db.records import JobFilter, JobSummary, NewSubcloud, Request
 from tests.services.keystone import Keystone, require_services, start_clouds
+from tests.support import databases
 from tests.support.waiting import PATIENCE, eventually
 
 CENTRAL = "RegionOne"
 BIN = pathlib.Path(sys.executable).parent
 
 
+@dataclass(frozen=True)
+class Command:
+    """How a service is started; `{config}` and `{listen}` are filled in."""
+
+    program: str
+    arguments: tuple[str, ...] = ("--config-file", "{config}")
+    environment: Mapping[str, str] = field(default_factory=dict)
+    #: Where its log tells the address.
+    listens: str = r"gateway for identity listens on http://(\S+)"
+
+
 class Process:
     """One headwater service as an operator runs it, with its log in a file."""
 
-    def __init__(self, program: str, config: pathlib.Path, log: pathlib.Path):
-        self.program, self.log_path = program, log
+    def __init__(
+        self, command: str | Command, config: pathlib.Path, log: pathlib.Path, listen: str = ""
+    ):
+        if isinstance(command, str):
+            command = Command(command)
+        self.program, self.log_path = command.program, log
+
+        def filled(text: str) -> str:
+            return text.format(config=config, listen=listen)
+
         self._log_start = log.stat().st_size if log.exists() else 0
         with log.open("ab") as stream:
             self.popen = subprocess.Popen(
-                [BIN / program, "--config-file", config],
+                [BIN / self.program, *map(filled, command.arguments)],
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
-                env={k: v for k, v in os.environ.items() if not k.startswith("OS_")},
+                env={
+                    **{k: v for k, v in os.environ.items() if not k.startswith("OS_")},
+                    **{k: filled(v) for k, v in command.environment.items()},
+                },
             )
 
     def log(self) -> str:
@@ -89,7 +113,7 @@ class System:
         self,
         regions: Iterable[str],
         options: Mapping[str, Mapping[str, object]],
-        program: str = "headwater-all-in-one",
+        program: str | Command = "headwater-all-in-one",
         prepare: Iterable[tuple[str, ...]] = (),
     ):
         self._cleanup = contextlib.ExitStack()
@@ -120,7 +144,6 @@ class System:
         self.listen = "127.0.0.1:0"
         self.write_config()
         self._database: Database | None = None
-        self._database: Database | None = None
 
     def close(self) -> None:
         """Stop everything and remove all files."""
@@ -132,8 +155,21 @@ class System:
             "DEFAULT": {"state_path": self.directory / "state", "graceful_shutdown_timeout": 5},
             "keystone_authtoken": self._login("headwater", self._service_password, "service"),
             "central": self._login("admin", self.central.admin_password, "admin"),
-            "endpoint_type:identity": {"listen": self.listen, "upstream": self.central.url},
-            "engine": {"poll_interval": 0.2, "retry_delay": 0.05, "max_retry_delay": 0.5},
+            "api": {"listen": "127.0.0.1:0"},
+            # An audit would repair what a test does to a cloud; those of audits turn them on.
+            "endpoint_type:identity": {
+                "listen": self.listen,
+                "upstream": self.central.url,
+                "audit": "off",
+            },
+            # A test decides itself what a subcloud is asked.
+            "subclouds": {"probe_interval": 0},
+            "engine": {
+                "poll_interval": 0.2,
+                "lease": 2,
+                "retry_delay": 0.05,
+                "max_retry_delay": 0.5,
+            },
         }
         for group, values in self.options.items():
             groups.setdefault(group, {}).update(values)
@@ -154,11 +190,12 @@ class System:
             "project_domain_name": "Default",
         }
 
-    def start(self, program: str) -> Process:
+    def start(self, program: str | Command) -> Process:
         """Start a service that has a gateway; the port stays the same over restarts."""
-        process = Process(program, self.config, self.directory / "headwater.log")
+        command = Command(program) if isinstance(program, str) else program
+        process = Process(command, self.config, self.directory / "headwater.log", self.listen)
         self._cleanup.callback(process.stop)
-        self.listen = process.wait_for(r"gateway for identity listens on http://(\S+)")[1]
+        self.listen = process.wait_for(command.listens)[1]
         self.url = f"http://{self.listen}"
         self.write_config()
         return process
@@ -243,7 +280,7 @@ class System:
 
     def open_jobs(self) -> list[JobSummary]:
         """Jobs whose fate is not known."""
-        return list(jobs.list_page(self.database, limit=100, intent_state=IntentState.OPEN))
+        return list(jobs.list_page(self.database, limit=100, only=JobFilter(state=JobState.OPEN)))
 
     def number_of_jobs(self) -> int:
         """All jobs that are written down."""
@@ -295,10 +332,11 @@ def login(user: str, password: str) -> dict[str, typing.Any]:
 class SystemTest(unittest.TestCase):
     """A test class with a System of its own: one per class, made before its first test."""
 
+    backend: typing.ClassVar[databases.Backend] = databases.SQLITE
     regions: typing.ClassVar[tuple[str, ...]] = ("subcloud1", "subcloud2")
     options: typing.ClassVar[Mapping[str, Mapping[str, object]]] = {}
     #: The service with the gateway, and what an operator runs before its first start.
-    program: typing.ClassVar[str] = "headwater-all-in-one"
+    program: typing.ClassVar[str | Command] = "headwater-all-in-one"
     prepare: typing.ClassVar[tuple[tuple[str, ...], ...]] = ()
     system: typing.ClassVar[System]
 
@@ -306,7 +344,12 @@ class SystemTest(unittest.TestCase):
     def setUpClass(cls) -> None:
         super().setUpClass()
         require_services()
-        cls.system = System(cls.regions, cls.options, cls.program, cls.prepare)
+        options = dict(cls.options)
+        if cls.backend is not databases.SQLITE:
+            cls.backend.require()
+            url = cls.backend.fresh(cls.addClassCleanup, migrated=("db", "sync") not in cls.prepare)
+            options["database"] = {"connection": url}
+        cls.system = System(cls.regions, options, cls.program, cls.prepare)
         cls.addClassCleanup(cls.system.close)
         for name in cls.regions:
             cls.system.add(name)

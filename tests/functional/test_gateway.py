@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import requests
 
 from tests.functional.system import Process, SystemTest, login
+from tests.support import databases
 from tests.support.waiting import PATIENCE, eventually
 
 GROUPS = "/v3/groups"
@@ -399,3 +400,9 @@ class Start(SystemTest):
         self.assertTrue(last.startswith("headwater-all-in-one: "), process.log())
         self.assertNotIn("Traceback", process.log())
         return last
+
+
+for _class in (Gateway, CentralCloudAway):
+    databases.on_servers(_class)
+# Else it would be collected once more under that name.
+del _class

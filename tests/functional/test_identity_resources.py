@@ -13,6 +13,7 @@ from headwater.common.endpoints.registry import load_registry
 from headwater.common.states import Operation
 from tests.functional.system import SystemTest
 from tests.services.keystone import Keystone
+from tests.support import databases
 
 RESOURCES = load_registry(None).only(frozenset({"identity"}))
 IDENTITY = next(iter(RESOURCES))
@@ -147,3 +148,5 @@ for _resource in IDENTITY.resources.values():
         _last = _call.path.segments[-1].strip("{}")
         _name = f"test_{_resource.name}_{_call.operation}_by_{_call.method.lower()}_{_last}"
         setattr(IdentityResources, _name.replace("-", "_"), _test(_resource, _call))
+
+databases.on_servers(IdentityResources)

@@ -87,6 +87,9 @@ class Keystone:
             self.create()
             self.start()
             self.wait_ready()
+            # A user's first login of a day is written down, and of two at one moment Keystone on
+            # SQLite fails one ("database is locked"): the first is done before anybody else's.
+            self._admin.get_token()
         except BaseException:
             self.close()
             raise
@@ -271,15 +274,16 @@ class Keystone:
         self._call("PUT", f"/v3/projects/{project['id']}/users/{user_id}/roles/{granted['id']}")
         return user_id
 
-    def add_region_endpoint(self, region: str, url: str) -> None:
-        """Put the identity endpoints of a region (such as SystemController) into the catalog.
+    def add_region_endpoint(self, region: str, url: str, service_type: str = "identity") -> None:
+        """Put the endpoints of a service in a region (such as SystemController) into the catalog.
 
-        Public, internal and admin all get URL, which includes the version
-        ("http://127.0.0.1:25000/v3"). Region and endpoints are made when missing, else changed.
+        Public, internal and admin all get URL, which for identity includes the version
+        ("http://127.0.0.1:25000/v3"). Region, service and endpoints are made when missing, else
+        changed.
         """
         if self.request("GET", f"/v3/regions/{region}").status_code == requests.codes.not_found:
             self._make("region", {"id": region})
-        service_id = self._find("service", "type=identity")[0]["id"]
+        service_id = self._find_or_make("service", {"type": service_type})["id"]
         where = {"service_id": service_id, "region_id": region}
         present = {e["interface"]: e["id"] for e in self._find("endpoint", urlencode(where))}
         for interface in INTERFACES:

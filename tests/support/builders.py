@@ -6,11 +6,11 @@ from typing import Any
 
 from headwater.common import clock
 from headwater.common.context import Caller
-from headwater.common.states import Management, Operation, RequestState
-from headwater.db import jobs, lanes, subclouds
+from headwater.common.states import Availability, Management, Operation, RequestState
+from headwater.db import claims, jobs, lanes, subclouds
 from headwater.db import requests as orch_requests
 from headwater.db.connection import Database
-from headwater.db.models import subcloud
+from headwater.db.models import subcloud, subcloud_sync
 from headwater.db.records import (
     AcceptedChange,
     ClaimedLane,
@@ -47,6 +47,20 @@ def add_subcloud(
 ) -> Subcloud:
     added = subclouds.add(database, new_subcloud(name, **changes), endpoint_types)
     return subclouds.set_management(database, name, Management.MANAGED) if managed else added
+
+
+def measured(database: Database, of: Subcloud, state: Availability) -> None:
+    """As if probes had found it so."""
+    with database.write() as connection:
+        connection.execute(
+            subcloud.update().where(subcloud.c.id == of.id).values(availability_status=state)
+        )
+
+
+def audited(database: Database) -> None:
+    """As if the last audits of all lanes had compared, and found nothing."""
+    with database.write() as connection:
+        connection.execute(subcloud_sync.update().values(audited_at=PAST))
 
 
 def add_subclouds(database: Database, number: int) -> list[Subcloud]:
@@ -149,8 +163,18 @@ def claim(
     lease: float = LEASE,
     limit: int = 1000,
     endpoint_types: tuple[str, ...] = ("identity",),
+    per_subcloud: int = 100,
 ) -> list[ClaimedLane]:
-    return list(lanes.claim(database, endpoint_types, owner, lease, limit))
+    """Claim as a worker does when it looks at the database."""
+    claims.rescue(database, endpoint_types)
+    wanted = claims.Wanted(endpoint_types, limit, per_subcloud)
+    return list(claims.claim(database, wanted, owner, lease))
+
+
+def end_leases(database: Database) -> None:
+    """Let all leases end, as if their holders had been away for too long."""
+    with database.write() as connection:
+        connection.execute(subcloud_sync.update().values(lease_until=PAST))
 
 
 def claimed_lane(database: Database, owner: str = "worker", *, lease: float = LEASE) -> ClaimedLane:

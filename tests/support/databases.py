@@ -260,7 +260,7 @@ class DatabaseTestCase(unittest.TestCase):
             sa.event.remove(self.database.engine, "before_cursor_execute", note)
 
 
-def on_every_backend(body: type[DatabaseTestCase]) -> tuple[type[DatabaseTestCase], ...]:
+def on_every_backend(body: type[unittest.TestCase]) -> tuple[type[unittest.TestCase], ...]:
     """Class decorator: the body becomes one test class per backend in the body's module.
 
     `LanesTest` becomes `LanesTestSqlite`, `LanesTestPostgresql` and `LanesTestMariadb`. The plain
@@ -269,14 +269,18 @@ def on_every_backend(body: type[DatabaseTestCase]) -> tuple[type[DatabaseTestCas
     return _generate(body, BACKENDS)
 
 
-def on_servers(body: type[DatabaseTestCase]) -> tuple[type[DatabaseTestCase], ...]:
-    """The same without SQLite, for what only a server has: many writers at a time."""
+def on_servers(body: type[unittest.TestCase]) -> tuple[type[unittest.TestCase], ...]:
+    """The same without SQLite, for what only a server has: many writers at a time.
+
+    As a function it adds to a class that runs on SQLite itself. A class that is no DatabaseTestCase
+    has to make a database of its `backend` by itself.
+    """
     return _generate(body, BACKENDS[1:])
 
 
 def _generate(
-    body: type[DatabaseTestCase], backends: tuple[Backend, ...]
-) -> tuple[type[DatabaseTestCase], ...]:
+    body: type[unittest.TestCase], backends: tuple[Backend, ...]
+) -> tuple[type[unittest.TestCase], ...]:
     module = sys.modules[body.__module__]
     made = []
     for backend in backends:

@@ -11,11 +11,16 @@ PATIENCE = 30.0
 T = TypeVar("T")
 
 
-def eventually(condition: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
-    """The first true value of `condition`; an AssertionError that names `what` without one."""
+def eventually(
+    condition: Callable[[], T], what: str, patience: float = PATIENCE, every: float = 0.005
+) -> T:
+    """The first true value of `condition`; an AssertionError that names `what` without one.
+
+    Looks every `every` seconds; give more where a look costs what is measured.
+    """
     limit = time.monotonic() + patience
     while not (value := condition()):
         if time.monotonic() > limit:
             raise AssertionError(f"{what}: not within {patience:g} s")
-        time.sleep(0.005)
+        time.sleep(every)
     return value

@@ -13,12 +13,13 @@ from cliff.command import Command
 from cliff.commandmanager import CommandManager
 
 from headwater.cmd import build
-from headwater.cmd.manage import database, endpoints, jobs, secrets, subclouds
+from headwater.cmd.manage import audits, database, endpoints, jobs, secrets, subclouds
 from headwater.common import conf as configuration
 from headwater.common.endpoints.registry import Registry
 from headwater.common.secrets import KeyRing
 from headwater.db import schema
 from headwater.db.connection import Database
+from headwater.engine.fleet import Fleet
 
 _COMMANDS: dict[str, type[Command]] = {
     "db sync": database.Sync,
@@ -33,12 +34,20 @@ _COMMANDS: dict[str, type[Command]] = {
     "subcloud set": subclouds.Set,
     "subcloud manage": subclouds.Manage,
     "subcloud unmanage": subclouds.Unmanage,
+    "subcloud sync": subclouds.Sync,
     "subcloud delete": subclouds.Delete,
+    "audit run": audits.Run,
+    "drift list": audits.ListDrift,
+    "drift forget": audits.Forget,
+    "resource list": audits.ListUnmanaged,
+    "resource unmanage": audits.Unmanage,
+    "resource manage": audits.Manage,
     "job list": jobs.ListJobs,
     "job show": jobs.Show,
     "job requests": jobs.ListRequests,
     "job wait": jobs.Wait,
     "job retry": jobs.Retry,
+    "job cancel": jobs.Cancel,
     "job settle": jobs.Settle,
 }
 
@@ -109,6 +118,11 @@ class ManageApp(App):  # type: ignore[misc]
         opened.check_writable()
         schema.check(opened)
         return opened
+
+    @functools.cached_property
+    def fleet(self) -> Fleet:
+        """The subclouds."""
+        return Fleet(self.database, self.registry.names)
 
     @functools.cached_property
     def key_ring(self) -> KeyRing:

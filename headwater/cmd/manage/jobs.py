@@ -13,10 +13,10 @@ from headwater.cmd import build
 from headwater.cmd.manage.columns import Columns, limit, record_columns
 from headwater.common.clock import isoformat
 from headwater.common.errors import DeadlineExceeded, InvalidInput
-from headwater.common.states import PENDING, IntentState, Operation, RequestState
+from headwater.common.states import IntentState, JobState, Operation, RequestState
 from headwater.db import jobs, lanes, requests
 from headwater.db.connection import Database
-from headwater.db.records import JobSummary
+from headwater.db.records import JobFilter, JobSummary
 from headwater.engine.submission import enqueue_work
 from headwater.engine.task import ResourceInfo
 
@@ -34,8 +34,9 @@ class ListJobs(Lister):  # type: ignore[misc]
         parser.add_argument("--marker", metavar="ID", help="List those older than this job.")
         parser.add_argument(
             "--state",
-            choices=[state.value for state in IntentState],
-            help="'open' lists changes whose fate in the central cloud is not known.",
+            choices=[state.value for state in JobState],
+            help="'open' lists changes whose fate in the central cloud is not known, 'failed' "
+            "those that were given up for some subclouds.",
         )
         return parser
 
@@ -43,12 +44,12 @@ class ListJobs(Lister):  # type: ignore[misc]
         self, parsed_args: argparse.Namespace
     ) -> tuple[tuple[str, ...], Iterable[tuple[object, ...]]]:
         """One row per job."""
-        state = IntentState(parsed_args.state) if parsed_args.state else None
+        state = JobState(parsed_args.state) if parsed_args.state else None
         page = jobs.list_page(
             self.app.database,
             limit=parsed_args.limit,
             marker=parsed_args.marker,
-            intent_state=state,
+            only=JobFilter(state=state),
         )
         rows = [
             (
@@ -58,7 +59,7 @@ class ListJobs(Lister):  # type: ignore[misc]
                 summary.job.operation.value,
                 summary.job.resource_name,
                 summary.job.user_name,
-                summary.job.intent_state.value,
+                summary.state.value,
                 *_counts(summary).values(),
             )
             for summary in page
@@ -167,10 +168,20 @@ class Retry(_OneJob):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Queue them and let their lanes run."""
-        job = jobs.get(self.app.database, parsed_args.id).job
-        number = requests.retry(self.app.database, job.id)
-        lanes.request(self.app.database, [job.endpoint_type], at_once=True)
+        number = self.app.fleet.retry(jobs.get(self.app.database, parsed_args.id).job)
         self.app.stdout.write(f"{number} requests are queued again.\n")
+
+
+class Cancel(_OneJob):
+    """Give up what a job has not brought to subclouds yet, and what failed.
+
+    What a subcloud lacks by that, its next audit finds: it runs at once.
+    """
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Cancel, and say what cannot be stopped any more."""
+        number, running = self.app.fleet.cancel(jobs.get(self.app.database, parsed_args.id).job)
+        self.app.stdout.write(f"{number} requests are cancelled, {running} run and will end.\n")
 
 
 class Settle(_OneJob):
@@ -250,7 +261,7 @@ def wait(database: Database, job_uuid: str, timeout: float) -> JobSummary:
 def _counts(summary: JobSummary) -> dict[str, int]:
     return {
         "completed": summary.counts.get(RequestState.COMPLETED, 0),
-        "pending": sum(summary.counts.get(state, 0) for state in PENDING),
+        "pending": summary.pending,
         "failed": summary.counts.get(RequestState.FAILED, 0),
     }
 
@@ -264,7 +275,7 @@ def _view(summary: JobSummary) -> dict[str, object]:
         "operation": job.operation.value,
         "resource_id": job.master_id,
         "resource_name": job.resource_name,
-        "state": job.intent_state.value,
+        "state": summary.state.value,
         **_counts(summary),
         "user_id": job.user_id,
         "user_name": job.user_name,

@@ -5,7 +5,6 @@ import argparse
 import logging
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from cliff.command import Command
@@ -17,9 +16,10 @@ from headwater.cmd.manage import passwords
 from headwater.cmd.manage.columns import Columns, limit, record_columns
 from headwater.common.clock import isoformat
 from headwater.common.errors import ExchangeError, InvalidInput
-from headwater.common.states import Management
-from headwater.db import jobs, lanes, subclouds
-from headwater.db.records import Lane, NewSubcloud, Subcloud
+from headwater.common.states import Availability, InitialSync, Management
+from headwater.db import audits, lanes, subclouds
+from headwater.db.records import Lane, NewSubcloud
+from headwater.engine.fleet import public_view
 
 LOG = logging.getLogger(__name__)
 
@@ -33,6 +33,13 @@ _ACCESS = {
     "project_name": "Project to log in to.",
     "project_domain_name": "Domain of that project.",
     "description": "Free text.",
+}
+
+
+_AVAILABILITY = {
+    "online": Availability.ONLINE,
+    "offline": Availability.OFFLINE,
+    "measured": Availability.UNKNOWN,
 }
 
 
@@ -105,16 +112,14 @@ class Add(_Named, ShowOne):  # type: ignore[misc]
         subclouds.refuse_known(self.app.database, parsed_args.name)
         password = passwords.read(parsed_args.password_file)
         access = {name: getattr(parsed_args, name) for name in _ACCESS}
-        added = subclouds.add(
-            self.app.database,
+        added = self.app.fleet.add(
             NewSubcloud(
                 region_name=parsed_args.name,
                 credentials=self.app.key_ring.encrypt({"password": password}),
                 **access,
-            ),
-            self.app.registry.names,
+            )
         )
-        return record_columns(_view(added))
+        return record_columns(public_view(added))
 
 
 class Set(_Named, ShowOne):  # type: ignore[misc]
@@ -128,6 +133,12 @@ class Set(_Named, ShowOne):  # type: ignore[misc]
             "--password",
             action="store_true",
             help=f"Change the password, read from {passwords.VARIABLE} or a prompt.",
+        )
+        parser.add_argument(
+            "--availability",
+            choices=["online", "offline", "measured"],
+            help="Say whether it is online, whatever is measured. An offline subcloud keeps its "
+            "backlog, and nothing is sent to it. 'measured' ends that.",
         )
         return parser
 
@@ -143,11 +154,15 @@ class Set(_Named, ShowOne):  # type: ignore[misc]
         if parsed_args.password or parsed_args.password_file is not None:
             password = passwords.read(parsed_args.password_file)
             values["credentials"] = self.app.key_ring.encrypt({"password": password})
-        if not values:
+        word = parsed_args.availability
+        if not values and word is None:
             raise InvalidInput("Nothing to change was given.")
-        changed = subclouds.update(self.app.database, parsed_args.name, values)
-        _start_lanes(self.app, changed)
-        return record_columns(_view(changed))
+        if values:
+            self.app.fleet.update(parsed_args.name, values)
+        if word is not None:
+            self.app.fleet.set_states(parsed_args.name, availability=_AVAILABILITY[word])
+        changed = subclouds.get(self.app.database, parsed_args.name)
+        return record_columns(public_view(changed))
 
 
 class ListAll(Lister):  # type: ignore[misc]
@@ -200,15 +215,31 @@ class Show(_Named, ShowOne):  # type: ignore[misc]
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
         """One field per property."""
         subcloud = subclouds.get(self.app.database, parsed_args.name)
-        view = _view(subcloud)
-        for lane in lanes.of_subclouds(self.app.database, [subcloud.id]):
+        view = public_view(subcloud)
+        of_subcloud = lanes.of_subclouds(self.app.database, [subcloud.id])
+        known = audits.of_lanes(self.app.database, [lane.id for lane in of_subcloud])
+        for lane in of_subcloud:
             prefix = lane.endpoint_type
             view[f"{prefix}_sync_request"] = lane.sync_request.value
             view[f"{prefix}_sync_status"] = lane.sync_status.value
+            view[f"{prefix}_sync_status_since"] = isoformat(lane.sync_status_changed_at)
             view[f"{prefix}_pending"] = lane.pending
             view[f"{prefix}_failed"] = lane.failed
             view[f"{prefix}_next_try_at"] = isoformat(lane.next_try_at)
             view[f"{prefix}_last_error"] = lane.last_error
+            audit = known[lane.id]
+            view[f"{prefix}_initial_sync"] = audit.initial_sync.value
+            if audit.initial_sync is InitialSync.IN_PROGRESS:
+                waiting = audits.waiting(self.app.database, [lane.id])[lane.id]
+                view[f"{prefix}_initial_sync_progress"] = ", ".join(
+                    f"{name} {max(0, total - waiting.get(name, 0))}/{total}"
+                    for name, total in audit.totals.items()
+                    if total
+                )
+            view[f"{prefix}_audit"] = audit.status.value
+            view[f"{prefix}_audited_at"] = isoformat(audit.audited_at)
+            view[f"{prefix}_next_audit_at"] = isoformat(audit.next_audit_at)
+            view[f"{prefix}_audit_error"] = audit.error
         return record_columns(view)
 
 
@@ -217,23 +248,36 @@ class Manage(_Named):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Set the state, let its backlog run, and say whether the subcloud can be used."""
-        subcloud = subclouds.set_management(self.app.database, parsed_args.name, Management.MANAGED)
-        _start_lanes(self.app, subcloud)
+        subcloud = self.app.fleet.set_states(parsed_args.name, Management.MANAGED)
         self.app.stdout.write(f"Subcloud {parsed_args.name} is managed.\n")
         access = build.subcloud_access(self.app.conf, self.app.key_ring)
         for endpoint_type in self.app.registry:
             try:
-                access.client(subcloud, endpoint_type.service_type).root()
+                access.client(subcloud, endpoint_type.service_type, lambda: None).root()
             except ExchangeError as error:
                 LOG.warning("%s does not work yet: %s", endpoint_type.name, error)
 
 
 class Unmanage(_Named):
-    """Replay nothing on a subcloud any more. Its backlog is kept."""
+    """Replay nothing on a subcloud any more. Its backlog is kept unless you say otherwise."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Ask what becomes of the backlog."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "--drop-backlog",
+            action="store_true",
+            help="Forget the changes that it has not had, with their passwords. The initial sync "
+            "brings what is still true when it is managed again.",
+        )
+        return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Set the state."""
-        subclouds.set_management(self.app.database, parsed_args.name, Management.UNMANAGED)
+        self.app.fleet.set_states(parsed_args.name, Management.UNMANAGED)
+        if parsed_args.drop_backlog:
+            number = self.app.fleet.drop_backlog(parsed_args.name)
+            self.app.stdout.write(f"{number} requests are forgotten.\n")
 
 
 class Delete(_Named):
@@ -241,26 +285,19 @@ class Delete(_Named):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Delete, with the bodies of changes that only this subcloud still waited for."""
-        subclouds.delete(self.app.database, parsed_args.name)
-        jobs.finish(self.app.database)
+        self.app.fleet.delete(parsed_args.name)
 
 
-def _start_lanes(app: Any, subcloud: Subcloud) -> None:
-    """Let what waits for a subcloud run now."""
-    lanes.request(app.database, app.registry.names, subcloud_id=subcloud.id, at_once=True)
+class Sync(Command):  # type: ignore[misc]
+    """Let what waits for subclouds run now, whatever their back-offs."""
 
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Take the region names."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("names", metavar="NAME", nargs="+", help="Region name of a subcloud.")
+        return parser
 
-def _view(subcloud: Subcloud) -> dict[str, object]:
-    return {
-        "name": subcloud.region_name,
-        "description": subcloud.description,
-        "management_state": subcloud.management_state.value,
-        "availability_status": subcloud.availability_status.value,
-        "auth_url": subcloud.auth_url,
-        "username": subcloud.username,
-        "user_domain_name": subcloud.user_domain_name,
-        "project_name": subcloud.project_name,
-        "project_domain_name": subcloud.project_domain_name,
-        "created_at": isoformat(subcloud.created_at),
-        "updated_at": isoformat(subcloud.updated_at),
-    }
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Ask for the lanes."""
+        number = self.app.fleet.sync(parsed_args.names)
+        self.app.stdout.write(f"{number} lanes with a backlog run within seconds.\n")

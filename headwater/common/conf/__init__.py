@@ -14,10 +14,19 @@ from oslo_config import cfg
 from oslo_db import options as db_options
 from oslo_log import log
 
-from headwater.common.conf import api_proxy, base, central, endpoints, engine, secrets, subclouds
+from headwater.common.conf import (
+    api,
+    api_proxy,
+    base,
+    central,
+    endpoints,
+    engine,
+    secrets,
+    subclouds,
+)
 from headwater.common.errors import ConfigurationError
 
-_MODULES = (base, api_proxy, central, endpoints, engine, secrets, subclouds)
+_MODULES = (base, api, api_proxy, central, endpoints, engine, secrets, subclouds)
 
 
 def load(
@@ -26,27 +35,37 @@ def load(
     description: str,
     set_up_logging: bool = True,
     conf: cfg.ConfigOpts | None = None,
+    program: str | None = None,
 ) -> cfg.ConfigOpts:
     """Parse command line and configuration files and return the options.
 
     Without `--config-file`, oslo.config's search path applies (such as
     /etc/headwater/headwater.conf); no file at all is fine: the defaults are the embedded mode.
-    `conf` is filled where one is given. Raises ConfigurationError in one line.
+    `conf` is filled where one is given. `program` also names a file on that path; the default is
+    the name under which the process was started. Raises ConfigurationError in one line.
     """
     conf = conf or cfg.ConfigOpts()
     register(conf)
     log.register_options(conf)
     set_library_defaults()
     try:
-        conf(list(argv), project="headwater", description=description)
+        conf(list(argv), project="headwater", prog=program, description=description)
     except (cfg.Error, OSError) as error:
         raise ConfigurationError(f"Configuration: {error}".replace("\n", " ")) from error
     for group, options in list_opts():
         if group is None or group == "DEFAULT" or group in conf:
             check_values(conf, group, options)
     if set_up_logging:
-        log.setup(conf, "headwater")
+        start_logging(conf)
     return conf
+
+
+def start_logging(conf: cfg.ConfigOpts) -> None:
+    """Log as configured; called again it reopens files and takes over what changed."""
+    # Without oslo.log's own locks for eventlet: they are pipes that forked processes share, and one
+    # that is killed while it logs would stop all others. They are meant for native threads, of
+    # which there are none.
+    log.setup(conf, "headwater", fix_eventlet=False)
 
 
 def register(conf: cfg.ConfigOpts) -> None:

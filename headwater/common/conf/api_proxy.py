@@ -6,6 +6,8 @@ from typing import Any
 
 from oslo_config import cfg
 
+from headwater.common.conf.listening import client_opts
+
 GROUP = cfg.OptGroup("api_proxy", title="The gateway in front of the central cloud")
 
 OPTS = [
@@ -45,26 +47,7 @@ OPTS = [
         help="Idle keep-alive connections to the central cloud that each process keeps per "
         "endpoint type.",
     ),
-    cfg.FloatOpt(
-        "idle_timeout",
-        default=75.0,
-        min=1.0,
-        help="Seconds after which an idle keep-alive connection of a client is closed.",
-    ),
-    cfg.FloatOpt(
-        "client_timeout",
-        default=120.0,
-        min=1.0,
-        help="Seconds that a client may stay silent in the middle of a request before its "
-        "connection is closed.",
-    ),
-    cfg.IntOpt(
-        "max_connections",
-        default=2000,
-        min=1,
-        help="Client connections that each gateway process serves at a time; idle keep-alive "
-        "connections count.",
-    ),
+    *client_opts("gateway"),
     cfg.StrOpt(
         "cafile",
         help="File with the certificates of the authorities that signed the central cloud's TLS "

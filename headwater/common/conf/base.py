@@ -26,8 +26,8 @@ OPTS = [
         "api_workers",
         min=0,
         sample_default="<number of CPU cores>",
-        help="Number of gateway processes that share the listening sockets. 0 runs one process "
-        "with green threads and no supervisor, for debugging.",
+        help="Number of processes of the gateway, and of the API, that share the listening "
+        "sockets. 0 runs one process with green threads and no supervisor, for debugging.",
     ),
     cfg.IntOpt(
         "workers",

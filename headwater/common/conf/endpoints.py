@@ -6,6 +6,8 @@ from typing import Any
 
 from oslo_config import cfg
 
+from headwater.common.states import AuditMode
+
 GROUP = cfg.OptGroup("endpoints", title="Endpoint types")
 
 OPTS = [
@@ -33,6 +35,31 @@ def type_opts(default_port: int) -> list[Any]:
             help="Address of the central cloud's service without the version, such as "
             "http://controller:5000 or http://controller/identity. Default: the endpoint in the "
             "catalog of the central region.",
+        ),
+        cfg.StrOpt(
+            "audit",
+            default=AuditMode.ENFORCE.value,
+            choices=[
+                (AuditMode.ENFORCE.value, "repair what differs"),
+                (AuditMode.OBSERVE.value, "only report it"),
+                (AuditMode.OFF.value, "no periodic audits"),
+            ],
+            help="What audits do where a subcloud differs from the central cloud. The initial sync "
+            "of a subcloud repairs in every mode.",
+        ),
+        cfg.BoolOpt(
+            "remove_extra",
+            default=False,
+            help="Whether audits that repair also remove what the central cloud does not have and "
+            "headwater did not bring: whatever somebody made in a subcloud itself. Otherwise that "
+            "is only reported.",
+        ),
+        cfg.ListOpt(
+            "protected",
+            default=[],
+            sample_default=["user:backup-robot", "user:dns-robot"],
+            help="Resources that every cloud has for itself, beside those that the endpoint file "
+            "names, as TYPE:NAME. Audits never touch them.",
         ),
     ]
 

@@ -15,6 +15,12 @@ OPTS = [
         min=1,
         help="Lanes that one engine worker runs at a time.",
     ),
+    cfg.IntOpt(
+        "lanes_per_subcloud",
+        default=4,
+        min=1,
+        help="Lanes of one subcloud (one per endpoint type) that run at a time, over all workers.",
+    ),
     cfg.FloatOpt(
         "poll_interval",
         default=5.0,
@@ -27,7 +33,8 @@ OPTS = [
         default=15.0,
         min=0.5,
         help="Seconds after which the lanes of a worker that stopped renewing its lease run "
-        "elsewhere.",
+        "elsewhere. They do so within twice this time. A worker that is cut off from the database "
+        "for longer does its unwritten work again.",
     ),
     cfg.IntOpt(
         "batch",
@@ -48,6 +55,14 @@ OPTS = [
         min=0.01,
         help="Seconds before the second try; doubled for each further one, with jitter.",
     ),
+    cfg.IntOpt(
+        "breaker_failures",
+        default=3,
+        min=1,
+        help="Tries in a row without an answer after which the circuit breaker of a subcloud "
+        "opens: nothing is sent there, in no lane, until a single probe is due. The time to the "
+        "next probe grows as for retries.",
+    ),
     cfg.FloatOpt(
         "settle_after",
         default=300.0,
@@ -66,6 +81,33 @@ OPTS = [
         default=30.0,
         min=0.01,
         help="Longest wait in seconds between two tries, also for an unreachable subcloud.",
+    ),
+    cfg.FloatOpt(
+        "audit_interval",
+        default=1200.0,
+        min=1.0,
+        help="Seconds between two audits of a subcloud, per endpoint type; spread by a tenth, so "
+        "that not all come at once.",
+    ),
+    cfg.IntOpt(
+        "audit_most_repairs",
+        default=5,
+        min=1,
+        help="How often audits repair the same resource of a subcloud within audit_window. Then "
+        "it is only reported, for somebody or something undoes the repairs.",
+    ),
+    cfg.FloatOpt(
+        "audit_window",
+        default=86400.0,
+        min=1.0,
+        help="Seconds for which repairs are counted, and former differences remembered.",
+    ),
+    cfg.IntOpt(
+        "job_retention_days",
+        default=30,
+        min=0,
+        help="Days after which a finished job and its requests are forgotten. 0 keeps them for "
+        "ever. Jobs with failed or waiting requests are always kept.",
     ),
 ]
 

@@ -27,6 +27,26 @@ OPTS = [
         help="File with the certificates of the authorities that signed the subclouds' TLS "
         "certificates. Default: those that Python's requests library trusts.",
     ),
+    cfg.FloatOpt(
+        "probe_interval",
+        default=60.0,
+        min=0.0,
+        help="Seconds between two looks whether a subcloud answers at all, for those that do. "
+        "Two that it leaves without an answer make it offline. 0 probes none: then only what is "
+        "sent to a subcloud tells.",
+    ),
+    cfg.FloatOpt(
+        "offline_probe_interval",
+        default=10.0,
+        min=0.1,
+        help="The same for subclouds that do not answer: how soon a return is noticed.",
+    ),
+    cfg.FloatOpt(
+        "probe_timeout",
+        default=5.0,
+        min=0.1,
+        help="Seconds after which a probe counts as unanswered.",
+    ),
 ]
 
 

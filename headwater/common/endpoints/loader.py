@@ -14,6 +14,7 @@ import yaml
 from headwater.common.endpoints.model import (
     Call,
     EndpointType,
+    Listing,
     OpenPath,
     PathTemplate,
     ResourceType,
@@ -63,6 +64,7 @@ def loads(text: str, source: str) -> EndpointType:
     )
     _check_references(endpoint_type)
     _check_calls(endpoint_type)
+    _check_listings(endpoint_type)
     return endpoint_type
 
 
@@ -140,7 +142,62 @@ def _resource(name: str, entry: Mapping[str, Any], source: str) -> ResourceType:
         create_only=frozenset(entry.get("create_only", ())),
         id_field=entry.get("id_field"),
         calls=tuple(calls),
+        listings=_listings(entry, collection),
+        before_delete=dict(entry.get("before_delete", {})),
+        protected=frozenset(entry.get("protected", ())),
     )
+
+
+def _listings(entry: Mapping[str, Any], collection: PathTemplate | None) -> tuple[Listing, ...]:
+    found = tuple(
+        Listing(
+            path=PathTemplate(item["path"]),
+            list_key=item.get("list_key") or PathTemplate(item["path"]).segments[-1],
+            each=item.get("each"),
+            in_query=item.get("in_query", False),
+            query=item.get("query", {}),
+            ids=item.get("ids", {}),
+            where=item.get("where", {}),
+        )
+        for item in entry.get("listings", ())
+    )
+    if found or collection is None or collection.parameters:
+        return found
+    return (Listing(collection, entry.get("list_key", collection.segments[-1])),)
+
+
+def _check_listings(endpoint_type: EndpointType) -> None:
+    """Every list can be asked for, and every entry names its resource."""
+    before: set[str] = set()
+    for resource in endpoint_type.resources.values():
+        for number, listing in enumerate(resource.listings):
+            parent = None
+            if listing.each is not None and listing.each in before:
+                parent = endpoint_type.resources[listing.each]
+            wrong = _wrong_listing(resource, listing, parent)
+            if wrong is not None:
+                raise EndpointFileError(
+                    endpoint_type.source,
+                    f"resources.{resource.name}.listings.{number}.{wrong[0]}",
+                    wrong[1],
+                )
+        before.add(resource.name)
+
+
+def _wrong_listing(
+    resource: ResourceType, listing: Listing, parent: ResourceType | None
+) -> tuple[str, str] | None:
+    """Key and reason of what is wrong with a listing, if anything is."""
+    if listing.each is not None and parent is None:
+        return "each", f"no resource {listing.each!r} stands before"
+    given = set() if parent is None else {parent.member.parameters[-1]}
+    if set(listing.path.parameters) != (set() if listing.in_query else given):
+        return "path", "its {parameter} must be the id of what 'each' names"
+    if resource.collection is None:
+        missing = set(resource.member.parameters) - set(listing.ids) - given
+        if missing:
+            return "ids", f"does not say where {min(missing)} stands"
+    return None
 
 
 def _check_references(endpoint_type: EndpointType) -> None:

@@ -2,7 +2,7 @@
 """Endpoint types as values: what an endpoint file says, checked and frozen."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -64,6 +64,28 @@ class OpenPath:
 
 
 @dataclass(frozen=True)
+class Listing:
+    """One way to list resources of a type; all ways together list all of them.
+
+    Dotted paths such as `scope.project.id` lead into an entry; a list on the way means each of its
+    members.
+    """
+
+    path: PathTemplate
+    list_key: str
+    #: One list per resource of this type, whose id is the parameter in the path or the query.
+    each: str | None = None
+    #: That parameter goes to the query and not into the path.
+    in_query: bool = False
+    #: Further parameters of the query, such as what makes a service give pages.
+    query: Mapping[str, str] = field(default_factory=dict)
+    #: For links: where the ids of the ends stand; an end that is missing here is `each`.
+    ids: Mapping[str, str] = field(default_factory=dict)
+    #: Only entries with these values count; None means that there must be no value.
+    where: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class ResourceType:
     """A noun of an API. Fields named here are fields of the noun's JSON object."""
 
@@ -88,6 +110,17 @@ class ResourceType:
     #: Field of a create body with which the id can be chosen, where the API has one.
     id_field: str | None
     calls: tuple[Call, ...]
+    #: Without any, the type cannot be audited.
+    listings: tuple[Listing, ...] = ()
+    #: Fields that must have these values before the service lets a member be deleted.
+    before_delete: Mapping[str, Any] = field(default_factory=dict)
+    #: What every cloud makes for itself: values of the last field of `match`. Never touched by
+    #: audits.
+    protected: frozenset[str] = frozenset()
+
+    def is_protected(self, state: Mapping[str, Any]) -> bool:
+        """Whether a cloud made this one for itself."""
+        return bool(self.match) and state.get(self.match[-1]) in self.protected
 
     @property
     def update_method(self) -> str:

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """All endpoint types of an installation, by name."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from headwater.common.endpoints import loader
 from headwater.common.endpoints.model import EndpointType, ResourceType
-from headwater.common.errors import ConfigurationError, NotFound
+from headwater.common.errors import ConfigurationError, InvalidInput, NotFound
 
 
 class Registry:
@@ -38,6 +39,20 @@ class Registry:
             raise NotFound(
                 f"No endpoint file describes {endpoint_type} {name}; was one removed?"
             ) from None
+
+    def protecting(self, endpoint_type: str, names: Iterable[str]) -> "Registry":
+        """The registry with more protected resources, as TYPE:NAME; raises InvalidInput."""
+        changed = self._types[endpoint_type]
+        found = dict(changed.resources)
+        for entry in names:
+            type_name, separator, name = entry.partition(":")
+            if not separator or not name or type_name not in found:
+                raise InvalidInput(f"{entry}: is not TYPE:NAME with a TYPE of {endpoint_type}.")
+            resource = found[type_name]
+            if not resource.match:
+                raise InvalidInput(f"{entry}: a {type_name} has no name.")
+            found[type_name] = replace(resource, protected=resource.protected | {name})
+        return Registry({**self._types, endpoint_type: replace(changed, resources=found)})
 
     def only(self, names: frozenset[str]) -> "Registry":
         """The registry cut down to some endpoint types."""

@@ -4,7 +4,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from headwater.common.endpoints.model import ResourceType
+from headwater.common.endpoints.model import EndpointType, ResourceType
 from headwater.common.errors import (
     ConfigurationError,
     ExchangeError,
@@ -13,6 +13,8 @@ from headwater.common.errors import (
     NoEndpoint,
 )
 from headwater.common.sessions import Answer, ServiceClient
+from headwater.orchestrator.sync import listing
+from headwater.orchestrator.sync.listing import CloudState
 
 
 class CentralUnreadable(HeadwaterError):
@@ -33,7 +35,7 @@ class CentralReader:
 
         For a link the object is empty. Raises CentralUnreadable.
         """
-        answer = self._get(resource, resource.member.expand(resource.parameters(master_id)))
+        answer = self._get(resource.name, resource.member.expand(resource.parameters(master_id)))
         if answer.status == 404 and isinstance(answer.body, dict):
             return None
         # A 404 without an error document comes from something in between.
@@ -56,7 +58,7 @@ class CentralReader:
         if resource.collection is None or resource.list_key is None:
             return []
         params = {name: value for name, value in key.items() if isinstance(value, str)}
-        answer = self._get(resource, resource.collection.text, params)
+        answer = self._get(resource.name, resource.collection.text, params)
         if not answer.ok:
             raise CentralUnreadable(
                 f"The central cloud answers {answer.status} for a list of {resource.name}: "
@@ -71,12 +73,16 @@ class CentralReader:
             if all(state.get(name) == value for name, value in key.items())
         ]
 
-    def _get(
-        self, resource: ResourceType, path: str, params: Mapping[str, str] | None = None
-    ) -> Answer:
+    def list_all(self, endpoint_type: EndpointType) -> CloudState:
+        """Everything that the central cloud has. Raises CentralUnreadable and Unlistable."""
+        return listing.list_all(
+            endpoint_type, lambda path, params: self._get(endpoint_type.name, path, params)
+        )
+
+    def _get(self, what: str, path: str, params: Mapping[str, str] | None = None) -> Answer:
         try:
             return self._connect().call("GET", path, params=params)
         except (LoginRefused, NoEndpoint, ConfigurationError, ExchangeError) as error:
             raise CentralUnreadable(
-                f"The central cloud cannot be read for {resource.name}: {error}"
+                f"The central cloud cannot be read for {what}: {error}"
             ) from error

@@ -9,12 +9,12 @@ from headwater.common.endpoints.registry import Registry
 from headwater.common.errors import LoginRefused, NoEndpoint, NotFound, Unreachable
 from headwater.common.redact import scrub, shorten
 from headwater.common.states import Operation
-from headwater.db import subclouds
 from headwater.db.connection import Database
-from headwater.db.records import ClaimedLane
+from headwater.engine.audit import Audit, AuditFailed, foreign_id
 from headwater.engine.outcome import Done, Failed, Gone, Outcome, Retry
-from headwater.engine.task import Work
+from headwater.engine.task import LaneWork, Work
 from headwater.orchestrator.subclouds import SubcloudAccess
+from headwater.orchestrator.sync.audit import Comparer
 from headwater.orchestrator.sync.central import CentralReader, CentralUnreadable
 from headwater.orchestrator.sync.mapping import MappingView
 from headwater.orchestrator.sync.strategies import STRATEGIES, Strategy
@@ -46,20 +46,25 @@ class SyncHandler:
         registry: Registry,
         access: SubcloudAccess,
         readers: Mapping[str, CentralReader],
+        comparer: Comparer,
     ):
         self._database, self._registry = database, registry
         self._access = access
-        self._readers = readers
+        self._readers, self._comparer = readers, comparer
 
-    def open(self, lane: ClaimedLane, works: Sequence[Work]) -> "SubcloudReplay":
-        """Prepare a batch: one read of the subcloud, one of all ids that the batch mentions."""
-        subcloud = subclouds.by_id(self._database, lane.subcloud_id)
+    def open(self, batch: LaneWork) -> "SubcloudReplay":
+        """Prepare a batch: one read of all ids that it mentions."""
+        lane = batch.lane
         endpoint_type = self._registry.endpoint_type(lane.endpoint_type)
         central = self._readers[lane.endpoint_type]
         mappings = MappingView(self._database, lane.subcloud_id, lane.endpoint_type, lane.id)
-        mappings.prefetch(_mentioned(endpoint_type, works))
-        client = self._access.client(subcloud, endpoint_type.service_type)
+        mappings.prefetch(_mentioned(endpoint_type, batch.works))
+        client = self._access.client(batch.subcloud, endpoint_type.service_type, batch.guard)
         return SubcloudReplay(self._registry, Subject(endpoint_type, client, central, mappings))
+
+    def compare(self, batch: LaneWork, *, fresh: bool) -> Audit | AuditFailed | Retry:
+        """Compare the subcloud of a lane with the central cloud."""
+        return self._comparer.compare(batch, fresh=fresh)
 
 
 class SubcloudReplay:
@@ -92,8 +97,11 @@ class SubcloudReplay:
 
     def _outcome(self, resource: ResourceType, work: Work) -> Outcome:
         operation = Operation.ALIGN if work.request.superseded else work.request.operation
+        foreign = foreign_id(work.request.master_id)
         method = _METHODS[operation](STRATEGIES[resource.strategy])
         try:
+            if foreign is not None:
+                return self._remove(resource, foreign)
             return method(self._subject, resource, work)
         except GoneInCentral as error:
             return self._gone(resource, work, error)
@@ -112,6 +120,13 @@ class SubcloudReplay:
         except Unreachable as error:
             return Retry(str(error), counts=False, unreachable=True, after=error.retry_after)
 
+    def _remove(self, resource: ResourceType, subcloud_id: str) -> Done | Gone:
+        """Remove what headwater did not bring, unless it was adopted since. Safe to repeat."""
+        if self._subject.mappings.other_owner(resource.name, subcloud_id, "") is not None:
+            return Gone("It is a counterpart of the central cloud's by now.")
+        deleted = self._subject.delete(resource, subcloud_id)
+        return Done() if deleted else Gone("The subcloud did not have it any more.")
+
     def _gone(self, resource: ResourceType, work: Work, error: GoneInCentral) -> Outcome:
         """A change is void when what it is about is gone, not merely something it refers to."""
         if resource.collection is None:  # a link without one of its ends
@@ -128,7 +143,7 @@ def _mentioned(endpoint_type: EndpointType, works: Sequence[Work]) -> set[str]:
     ids = set()
     for work in works:
         resource = endpoint_type.resources.get(work.request.resource_type)
-        if resource is None:
+        if resource is None or foreign_id(work.request.master_id) is not None:
             continue
         ids.add(work.request.master_id)
         if resource.collection is None:

@@ -231,6 +231,23 @@ class Subject:
         )
         return answer.ok
 
+    def delete(
+        self,
+        resource: ResourceType,
+        subcloud_id: str,
+        headers: Mapping[str, str] | None = None,
+    ) -> bool:
+        """Delete a resource; False when the subcloud has none by that id."""
+        path = resource.member.expand(resource.parameters(subcloud_id))
+        accept = (403, 404, 409) if resource.before_delete else (404,)
+        answer = self.call("DELETE", path, headers=headers, accept=accept)
+        if answer.status not in (403, 409):
+            return answer.ok
+        # Such as a domain that is still enabled.
+        if not self.update(resource, subcloud_id, resource.before_delete, headers):
+            return False
+        return self.call("DELETE", path, headers=headers, accept=(404,)).ok
+
     def _bring(self, resource: ResourceType, master_id: str) -> str | None:
         """Find a resource by its natural key or create it; None when the central has none."""
         key = self.mappings.present_key(resource.name, master_id)

@@ -22,7 +22,7 @@ class ListenersTest(unittest.TestCase):
     def listeners(self, listen: str | None = None) -> list[tuple[str, int]]:
         if listen is not None:
             self.conf.set_override("listen", listen, "endpoint_type:identity")
-        found = deploy.listeners(self.conf, [self.identity])
+        found = deploy.addresses(self.conf, [self.identity])
         self.assertEqual([self.identity], [each.endpoint_type for each in found])
         return [(each.host, each.port) for each in found]
 
@@ -40,7 +40,7 @@ class ListenersTest(unittest.TestCase):
                 self.assertEqual([address], self.listeners(listen))
 
     def test_what_is_no_address_is_refused_with_option_and_value(self) -> None:
-        for listen in ("", "127.0.0.1", ":25000", "127.0.0.1:", "h:http", "h:65536", "h:-1"):
+        for listen in ("", "127.0.0.1", ":25000", "127.0.0.1:", "h:http", "h:65536", "h:-1", "h:²"):
             with self.subTest(listen), self.assertRaises(ConfigurationError) as caught:
                 self.listeners(listen)
             self.assertEqual(

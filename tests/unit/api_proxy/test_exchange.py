@@ -11,6 +11,7 @@ from headwater.api_proxy.faults import Fault
 
 def environ(*headers: tuple[str, str], **changes: Any) -> dict[str, Any]:
     """What eventlet's WSGI server hands over."""
+    body = io.BytesIO()
     return {
         "REQUEST_METHOD": "GET",
         "RAW_PATH_INFO": "/v3/users",
@@ -21,7 +22,8 @@ def environ(*headers: tuple[str, str], **changes: Any) -> dict[str, Any]:
         "HTTP_HOST": "gateway.example:25000",
         "headers_raw": tuple(headers),
         "wsgi.url_scheme": "http",
-        "wsgi.input": io.BytesIO(),
+        "wsgi.input": body,
+        "eventlet.input": body,
         **changes,
     }
 
@@ -260,6 +262,15 @@ class FramingTest(ExchangeTestCase):
                 got = from_environ(environ(("transfer-encoding", text)))
                 self.assertEqual((None, True), (got.length, got.has_body))
 
+    def test_a_chunked_body_that_the_server_does_not_decode_needs_a_length(self) -> None:
+        given = environ(HTTP_TRANSFER_ENCODING="chunked")
+        del given["headers_raw"], given["eventlet.input"]
+        with self.assertRaises(Fault) as caught:
+            from_environ(given)  # as under uWSGI
+        self.assertEqual(411, caught.exception.status)
+        decoded = from_environ({**given, "wsgi.input_terminated": True})  # as under gunicorn
+        self.assertIsNone(decoded.length)
+
     def test_every_other_transfer_encoding_is_refused(self) -> None:
         for text in (
             "xchunked",
@@ -315,6 +326,14 @@ class FramingTest(ExchangeTestCase):
     def test_two_hosts_are_refused(self) -> None:
         self.refusal(("Host", "a.example"), ("host", "b.example"))
         self.refusal(("Host", "a.example"), ("Host", "a.example"))
+
+    def test_two_hosts_that_the_server_joined_are_refused(self) -> None:
+        for host in ("a.example, b.example", "a.example,a.example"):
+            given = environ(HTTP_HOST=host)
+            del given["headers_raw"]
+            with self.subTest(host), self.assertRaises(Fault) as caught:
+                from_environ(given)
+            self.assertEqual(400, caught.exception.status)
 
     def test_a_method_that_is_no_token_is_refused(self) -> None:
         for method in ("", "GE T", "GET\x0b", "G\0T", "GÉT", "GET\r\nX:"):

@@ -4,9 +4,9 @@
 import unittest
 
 from headwater.common import states
-from headwater.common.states import PENDING, REQUEST_SOURCES, RequestState
+from headwater.common.states import PENDING, REQUEST_SOURCES, SETTLED, RequestState
 
-#: Nothing follows these by itself; only an operator's retry leads out of FAILED.
+#: Nothing follows these by itself; only an operator leads out of FAILED.
 ENDS = (RequestState.COMPLETED, RequestState.FAILED)
 
 
@@ -29,18 +29,25 @@ class RequestStatesTest(unittest.TestCase):
     def test_nothing_leads_out_of_completed(self) -> None:
         self.assertEqual({RequestState.COMPLETED}, self.reachable_from(RequestState.COMPLETED))
 
-    def test_a_failed_request_can_only_be_queued_again(self) -> None:
+    def test_nothing_leads_out_of_cancelled(self) -> None:
+        self.assertEqual({RequestState.CANCELLED}, self.reachable_from(RequestState.CANCELLED))
+
+    def test_what_a_worker_has_read_is_not_cancelled(self) -> None:
+        self.assertNotIn(RequestState.IN_PROGRESS, REQUEST_SOURCES[RequestState.CANCELLED])
+
+    def test_a_failed_request_is_queued_again_or_given_up(self) -> None:
         following = {
             to for to, sources in REQUEST_SOURCES.items() if RequestState.FAILED in sources
         }
-        self.assertEqual({RequestState.QUEUED}, following)
+        self.assertEqual({RequestState.QUEUED, RequestState.CANCELLED}, following)
 
     def test_a_request_ends_only_where_a_worker_has_read_it(self) -> None:
         for state in ENDS:
             self.assertEqual({RequestState.IN_PROGRESS}, REQUEST_SOURCES[state])
 
     def test_a_request_is_pending_or_at_an_end(self) -> None:
-        self.assertEqual(set(RequestState), set(PENDING) | set(ENDS))
+        self.assertEqual(set(RequestState), {*PENDING, *ENDS, RequestState.CANCELLED})
+        self.assertEqual({RequestState.COMPLETED, RequestState.CANCELLED}, set(SETTLED))
         self.assertEqual(set(), set(PENDING) & set(ENDS))
 
 
@@ -49,6 +56,7 @@ class ValuesTest(unittest.TestCase):
         states.IntentState,
         states.Operation,
         states.RequestState,
+        states.JobState,
         states.SyncRequest,
         states.SyncStatus,
         states.Management,

@@ -3,12 +3,13 @@
 
 import pathlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from unittest import mock
 
 import sqlalchemy as sa
 
 from headwater.common import clock
-from headwater.common.errors import NotFound
+from headwater.common.errors import DatabaseFailed, DatabaseUnavailable
 from headwater.common.secrets import KeyRing
 from headwater.common.states import (
     Availability,
@@ -19,12 +20,13 @@ from headwater.common.states import (
     SyncStatus,
 )
 from headwater.db import jobs, lanes, requests, resources, subclouds
-from headwater.db.models import subcloud_sync
 from headwater.db.records import ClaimedLane, Lane, MappingChange, Request
-from headwater.engine.execution import LaneRunner
+from headwater.engine import execution
+from headwater.engine.execution import LaneRun, LaneRunner
+from headwater.engine.lease import Lease, ticks
 from headwater.engine.outcome import Done, Failed, Gone, Outcome, Retry
 from headwater.engine.retry import Policy
-from headwater.engine.task import ResourceInfo, Work
+from headwater.engine.task import LaneWork, ResourceInfo, Work
 from tests.support import builders, databases
 
 LOGGER = "headwater.engine.execution"
@@ -41,14 +43,11 @@ class ScriptedHandler:
         self.executed: list[str] = []
         self.infos: list[ResourceInfo] = []
         self.opened: list[int] = []
-        self.refuses: Exception | None = None
         #: Called before each execution, with the resource.
         self.meanwhile: Callable[[str], object] = lambda master_id: None
 
-    def open(self, lane: ClaimedLane, works: Sequence[Work]) -> "ScriptedHandler":
-        self.opened.append(len(works))
-        if self.refuses is not None:
-            raise self.refuses
+    def open(self, batch: LaneWork) -> "ScriptedHandler":
+        self.opened.append(len(batch.works))
         return self
 
     def execute(self, work: Work) -> Outcome:
@@ -77,7 +76,7 @@ class ExecutionTestCase(databases.DatabaseTestCase):
             self.handler,
             policy=Policy(max_tries=3, retry_delay=100.0, max_retry_delay=1000.0),
             batch=self.BATCH,
-            lease=builders.LEASE,
+            breaker_after=3,
         )
         self.subcloud = builders.add_subcloud(self.database)
         self.jobs: dict[str, str] = {}
@@ -94,7 +93,10 @@ class ExecutionTestCase(databases.DatabaseTestCase):
         """One turn of the lane, now, whatever its back-off."""
         lanes.request(self.database, ["identity"], at_once=True)
         (lane,) = builders.claim(self.database)
-        return self.runner.run(lane)
+        return self.run_lane(lane).touched
+
+    def run_lane(self, lane: ClaimedLane) -> LaneRun:
+        return self.runner.run(Lease(lane, builders.LEASE, ticks()))
 
     def request(self, master_id: str) -> Request:
         job = jobs.get(self.database, self.jobs[master_id]).job
@@ -114,6 +116,7 @@ class ExecutionTestCase(databases.DatabaseTestCase):
 class OrderTest(ExecutionTestCase):
     def test_a_lane_is_run_to_its_end_in_order(self) -> None:
         names = [f"u{index}" for index in range(2 * self.BATCH + 1)]
+        builders.audited(self.database)
         self.accept(*names)
         touched = self.run_once()
         self.assertEqual(names, self.handler.executed)
@@ -129,6 +132,21 @@ class OrderTest(ExecutionTestCase):
         self.run_once()
         self.assertEqual([3, 3, 1], self.handler.opened)
 
+    def test_nothing_more_is_sent_once_an_operator_says_so(self) -> None:
+        self.enterContext(mock.patch.object(execution, "_LOOK", 0.0))
+
+        def say(master_id: str) -> None:
+            if master_id == "u2":
+                subclouds.set_management(self.database, "one", Management.UNMANAGED)
+
+        self.handler.meanwhile = say
+        self.accept("u1", "u2", "u3")
+        self.run_once()
+        self.assertEqual(["u1", "u2"], self.handler.executed)
+        subclouds.set_management(self.database, "one", Management.MANAGED)
+        self.run_once()
+        self.assertEqual(["u1", "u2", "u3"], self.handler.executed)
+
     def test_a_replay_gets_the_decrypted_body(self) -> None:
         self.accept("u1")
         self.run_once()
@@ -142,7 +160,18 @@ class OrderTest(ExecutionTestCase):
         self.assertEqual([ResourceInfo()], self.handler.infos)
         self.assertEqual([RequestState.COMPLETED], self.states("u1"))
 
-    def test_what_comes_while_it_runs_is_run_too(self) -> None:
+    def test_after_its_share_a_lane_makes_room_for_others_and_stays_requested(self) -> None:
+        names = [f"u{index}" for index in range(5 * self.BATCH)]
+        self.accept(*names)
+        self.run_once()
+        self.assertEqual(names[: 4 * self.BATCH], self.handler.executed)
+        self.assertIs(SyncRequest.REQUESTED, self.lane().sync_request)
+        (lane,) = builders.claim(self.database)
+        self.run_lane(lane)
+        self.assertEqual(names, self.handler.executed)
+        self.assertIs(SyncRequest.COMPLETED, self.lane().sync_request)
+
+    def test_what_comes_while_it_runs_keeps_the_lane_requested(self) -> None:
         self.accept("u1")
 
         def more(master_id: str) -> None:
@@ -152,6 +181,9 @@ class OrderTest(ExecutionTestCase):
 
         self.handler.meanwhile = more
         self.run_once()
+        self.assertIs(SyncRequest.REQUESTED, self.lane().sync_request)
+        (lane,) = builders.claim(self.database)
+        self.run_lane(lane)
         self.assertEqual(["u1", "u2"], self.handler.executed)
         self.assertIs(SyncRequest.COMPLETED, self.lane().sync_request)
 
@@ -160,7 +192,7 @@ class OrderTest(ExecutionTestCase):
         lanes.request(self.database, ["identity"])
         (lane,) = builders.claim(self.database)
         builders.finish_requests(self.database, lane)
-        self.assertEqual(set(), self.runner.run(lane))
+        self.assertEqual(set(), self.run_lane(lane).touched)
         self.assertEqual([], self.handler.opened)
         self.assertIs(SyncRequest.COMPLETED, self.lane().sync_request)
 
@@ -173,7 +205,7 @@ class OrderTest(ExecutionTestCase):
         self.run_once()
         self.assertEqual(names[: self.BATCH], self.handler.executed)
         self.assertEqual([RequestState.QUEUED], self.states(names[-1]))
-        self.assertIs(SyncStatus.OUT_OF_SYNC, self.lane().sync_status)
+        self.assertIs(SyncStatus.UNKNOWN, self.lane().sync_status)
         self.assertIsNone(self.lane().lease_owner)
 
 
@@ -293,6 +325,16 @@ class PauseTest(ExecutionTestCase):
         self.assertEqual(sorted(ends), ends)
         self.assertGreater(ends[-1], 390)
 
+    def test_a_success_in_an_earlier_batch_starts_the_pauses_anew_too(self) -> None:
+        names = [f"u{index}" for index in range(self.BATCH + 1)]
+        self.handler.script = {"u0": 5 * [AWAY], names[-1]: [AWAY]}
+        self.accept(*names)
+        for _ in range(6):
+            self.run_once()
+        next_try_at = self.lane().next_try_at
+        assert next_try_at is not None
+        self.assertLess(next_try_at, clock.after(101))
+
     def test_a_success_in_between_starts_the_pauses_anew(self) -> None:
         self.handler.script = {"u1": 5 * [AWAY], "u2": [AWAY]}
         self.accept("u1", "u2")
@@ -308,7 +350,7 @@ class PauseTest(ExecutionTestCase):
 class AvailabilityTest(ExecutionTestCase):
     def test_a_subcloud_that_answers_is_online(self) -> None:
         for outcome in (Done(), Gone("x"), Failed("x"), BUSY):
-            subclouds.set_availability(self.database, self.subcloud.id, Availability.OFFLINE)
+            builders.measured(self.database, self.subcloud, Availability.OFFLINE)
             self.handler.script = {"u1": [outcome]}
             self.accept("u1")
             self.run_once()
@@ -326,9 +368,32 @@ class AvailabilityTest(ExecutionTestCase):
         self.run_once()
         self.assertIs(Availability.ONLINE, self.availability())
 
+    def test_silences_in_a_row_open_the_circuit_breaker_and_an_answer_closes_it(self) -> None:
+        self.handler.script = {"u1": 3 * [AWAY]}
+        self.accept("u1")
+        for number in range(1, 4):
+            self.run_once()
+            found = subclouds.by_id(self.database, self.subcloud.id)
+            self.assertEqual((number, number == 3), (found.failures, bool(found.breaker_until)))
+        lanes.request(self.database, ["identity"])
+        self.assertEqual([], builders.claim(self.database))
+        self.run_once()
+        found = subclouds.by_id(self.database, self.subcloud.id)
+        self.assertEqual((0, None), (found.failures, found.breaker_until))
+
+    def test_a_sound_subcloud_costs_no_statement(self) -> None:
+        self.accept("u1")
+        self.run_once()
+        self.accept("u2", "u3")
+        with self.statements() as sent:
+            self.run_once()
+        # Nothing but what lets its lanes run at once.
+        written = [text for text in sent if text.startswith("UPDATE subcloud ")]
+        self.assertLessEqual(len(written), 1, written)
+
     def test_a_central_cloud_that_is_away_says_nothing_about_the_subcloud(self) -> None:
         for known in (Availability.ONLINE, Availability.OFFLINE):
-            subclouds.set_availability(self.database, self.subcloud.id, known)
+            builders.measured(self.database, self.subcloud, known)
             self.handler.script = {"u1": 3 * [Retry("central is away", counts=False)]}
             self.accept("u1")
             for _ in range(3):
@@ -338,6 +403,34 @@ class AvailabilityTest(ExecutionTestCase):
 
 
 class TroubleTest(ExecutionTestCase):
+    def test_a_clouds_odd_characters_are_stored_and_do_not_stop_the_lane(self) -> None:
+        self.handler.script = {"u1": [Failed("bad \0 and \ud800 there")]}
+        self.accept("u1", "u2")
+        self.run_once()
+        self.assertEqual([RequestState.FAILED, RequestState.COMPLETED], self.states("u1", "u2"))
+        self.assertEqual("bad \ufffd and ? there", self.request("u1").error)
+
+    def test_results_that_the_database_refuses_pause_the_lane_and_say_why(self) -> None:
+        self.accept("u1")
+        refuse = mock.patch.object(
+            requests, "write_results", side_effect=[DatabaseFailed("value too long"), None]
+        )
+        with refuse, self.assertLogs(LOGGER, "ERROR"):
+            self.run_once()
+        lane = self.lane()
+        self.assertIs(SyncRequest.REQUESTED, lane.sync_request)
+        self.assertEqual("value too long", lane.last_error)
+        self.assertIsNotNone(lane.next_try_at)
+        self.run_once()
+        self.assertEqual([RequestState.COMPLETED], self.states("u1"))
+
+    def test_a_database_that_is_away_during_a_replay_uses_no_try_up(self) -> None:
+        self.handler.script = {"u1": [DatabaseUnavailable("away")]}
+        self.accept("u1")
+        self.run_once()
+        self.assertEqual(0, self.request("u1").try_count)
+        self.assertEqual([RequestState.QUEUED], self.states("u1"))
+
     def test_an_error_in_a_replay_counts_as_a_try_and_is_logged(self) -> None:
         self.handler.script = {"u1": [ValueError("secret: tiger")]}
         self.accept("u1", "u2")
@@ -390,16 +483,19 @@ class TroubleTest(ExecutionTestCase):
         self.assertEqual(0, self.request("u1").try_count)
 
     def test_a_subcloud_that_was_deleted_meanwhile_ends_the_lane(self) -> None:
-        self.handler.refuses = NotFound("no subcloud")
+        def delete(_: str) -> None:
+            subclouds.set_management(self.database, "one", Management.UNMANAGED)
+            subclouds.delete(self.database, "one")
+
+        self.handler.meanwhile = delete
         self.accept("u1")
         with self.assertLogs(LOGGER, "WARNING") as logged:
             self.run_once()
-        self.assertIn("no subcloud", logged.output[0])
+        self.assertIn("it was deleted", logged.output[0])
 
     def lose_lease(self) -> None:
         """Another worker takes the lane over."""
-        with self.database.write() as connection:
-            connection.execute(subcloud_sync.update().values(lease_until=builders.PAST))
+        builders.end_leases(self.database)
         builders.claim(self.database, "other")
 
     def test_a_lost_lane_stops_after_the_request_at_hand_and_writes_nothing(self) -> None:
@@ -412,6 +508,17 @@ class TroubleTest(ExecutionTestCase):
         self.assertEqual(3, len(touched))
         self.assertNotIn(RequestState.COMPLETED, self.states("u1", "u2", "u3", "u4"))
         self.assertEqual("other", self.lane().lease_owner)
+        self.assertIs(SyncRequest.IN_PROGRESS, self.lane().sync_request)
+
+    def test_a_lease_that_has_ended_stops_it_before_the_next_request(self) -> None:
+        self.accept("u1", "u2")
+        lanes.request(self.database, ["identity"])
+        (lane,) = builders.claim(self.database)
+        lease = Lease(lane, builders.LEASE, ticks())
+        self.handler.meanwhile = lambda _: lease.lose()
+        with self.assertLogs(LOGGER, "WARNING"):
+            self.runner.run(lease)
+        self.assertEqual(["u1"], self.handler.executed)
         self.assertIs(SyncRequest.IN_PROGRESS, self.lane().sync_request)
 
     def test_a_lane_that_is_lost_at_its_pause_is_not_paused(self) -> None:
@@ -434,10 +541,11 @@ class RepeatedTest(ExecutionTestCase):
     def test_what_a_killed_worker_did_not_write_is_replayed(self) -> None:
         self.accept("u1", "u2")
         lanes.request(self.database, ["identity"])
-        (killed,) = builders.claim(self.database, "killed", lease=-1)
+        (killed,) = builders.claim(self.database, "killed")
         requests.next_batch(self.database, killed, 10)
+        builders.end_leases(self.database)
         (lane,) = builders.claim(self.database)
-        self.runner.run(lane)
+        self.run_lane(lane)
         self.assertEqual(["u1", "u2"], self.handler.executed)
         self.assertEqual(2 * [RequestState.COMPLETED], self.states("u1", "u2"))
 

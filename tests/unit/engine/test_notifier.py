@@ -27,6 +27,7 @@ class QueueNotifierTest(unittest.TestCase):
     def notifier(self, send: Callable[[str], None] | None = None) -> QueueNotifier:
         made = QueueNotifier(send or self.sent.append)
         self.addCleanup(made.stop, PATIENCE)
+        made.start()
         return made
 
     def test_a_wake_up_is_sent(self) -> None:

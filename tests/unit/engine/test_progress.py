@@ -5,6 +5,7 @@ from headwater.common.errors import LeaseLost
 from headwater.common.states import RequestState
 from headwater.db import jobs, lanes, requests
 from headwater.engine import progress
+from headwater.engine.lease import Lease, ticks
 from headwater.engine.progress import Progress
 from tests.support import builders, databases
 
@@ -18,7 +19,8 @@ class ProgressTest(databases.DatabaseTestCase):
         ]
         self.lane = builders.claimed_lane(self.database)
         self.batch = requests.next_batch(self.database, self.lane, 100).requests
-        self.progress = Progress(self.database, self.lane, builders.LEASE)
+        lease = Lease(self.lane, builders.LEASE, ticks())
+        self.progress = Progress(self.database, lease)
 
     def written(self) -> int:
         return sum(

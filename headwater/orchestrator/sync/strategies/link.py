@@ -15,18 +15,23 @@ class LinkStrategy:
 
         The second time is answered like the first.
         """
-        path = self._path(subject, resource, work)
+        ends = self._ends(subject, resource, work)
+        path = resource.member.expand(ends)
         answer = subject.call("PUT", path, accept=(404, 409))
         if answer.status == 404:
             # An end is not where the mapping says: look for all of them again.
             for name, master_id in resource.parameters(work.request.master_id).items():
                 for type_name in resource.references[name]:
                     subject.mappings.forget(type_name, master_id)
-            path = self._path(subject, resource, work)
+            ends = self._ends(subject, resource, work)
+            path = resource.member.expand(ends)
             answer = subject.call("PUT", path, accept=(409,))
         if answer.status == 409 and not subject.call("GET", path, accept=(404,)).ok:
             # Some links answer so when they exist (implied roles); this one does not exist.
             raise Refused("PUT", path, answer)
+        # An audit removes only what is known to have been brought.
+        there = resource.master_id(ends)
+        subject.mappings.learn(resource.name, work.request.master_id, there, None)
         return Done()
 
     def update(self, subject: Subject, resource: ResourceType, work: Work) -> Done | Gone:
@@ -42,6 +47,7 @@ class LinkStrategy:
                 return Gone(f"The subcloud does not have the {name.removesuffix('_id')}.")
             ends[name] = known
         answer = subject.call("DELETE", resource.member.expand(ends), accept=(404,))
+        subject.mappings.forget(resource.name, work.request.master_id)
         return Done() if answer.ok else Gone("The subcloud did not have it.")
 
     def align(self, subject: Subject, resource: ResourceType, work: Work) -> Done | Gone:
@@ -50,9 +56,8 @@ class LinkStrategy:
             return self.delete(subject, resource, work)
         return self.create(subject, resource, work)
 
-    def _path(self, subject: Subject, resource: ResourceType, work: Work) -> str:
-        ends = {
+    def _ends(self, subject: Subject, resource: ResourceType, work: Work) -> dict[str, str]:
+        return {
             name: subject.refer(resource.references[name], master_id)
             for name, master_id in resource.parameters(work.request.master_id).items()
         }
-        return resource.member.expand(ends)

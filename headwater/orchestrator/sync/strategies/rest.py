@@ -63,10 +63,9 @@ class RestStrategy:
                     f"{work.request.master_id}; delete it there by hand if it exists."
                 )
             return Gone("The subcloud did not have it.")
-        path = resource.member.expand(resource.parameters(known))
-        answer = subject.call("DELETE", path, headers=work.info.headers, accept=(404,))
+        deleted = subject.delete(resource, known, work.info.headers)
         subject.mappings.forget(resource.name, work.request.master_id)
-        return Done() if answer.ok else Gone("The subcloud did not have it any more.")
+        return Done() if deleted else Gone("The subcloud did not have it any more.")
 
     def align(self, subject: Subject, resource: ResourceType, work: Work) -> Done | Gone:
         """Bring the resource to the central cloud's present state, with the change's own secrets.
@@ -76,7 +75,9 @@ class RestStrategy:
         state = subject.central.state(resource, work.request.master_id)
         if state is None:
             return self.delete(subject, resource, work)
-        wanted = subject.translate(resource, {**state, **self._secrets(resource, work)})
+        # A field that the central cloud does not even mention is to be empty in the subcloud too.
+        absent = dict.fromkeys(resource.compare)
+        wanted = subject.translate(resource, {**absent, **state, **self._secrets(resource, work)})
         known = self._locate(subject, resource, work)
         if known is None:
             known = self._find_present(subject, resource, work.request.master_id, state)

@@ -189,6 +189,40 @@ class SubcloudCommandsTest(ManageTestCase):
         self.succeeds("subcloud unmanage", "one")
         self.assertEqual("unmanaged", self.shown()["management_state"])
 
+    def test_managing_asks_for_an_initial_sync_once(self) -> None:
+        self.add()
+        self.assertEqual("none", self.shown()["identity_initial_sync"])
+        self.run_command("subcloud manage", "one")
+        shown = self.shown()
+        self.assertEqual("requested", shown["identity_initial_sync"])
+        self.assertEqual("requested", shown["identity_audit"])
+
+    def test_a_backlog_is_dropped_where_that_is_asked(self) -> None:
+        self.add()
+        self.run_command("subcloud manage", "one")
+        for arguments, left in ((("one",), 1), (("one", "--drop-backlog"), 0)):
+            builders.accepted_job(self.database(), master_id=f"u{left}")
+            self.succeeds("subcloud unmanage", *arguments)
+            self.run_command("subcloud manage", "one")
+            self.assertEqual(left, self.shown()["identity_pending"])
+
+    def test_audits_are_asked_of_named_subclouds_or_of_all(self) -> None:
+        for name in ("one", "two"):
+            self.add(name)
+        self.assertEqual(
+            "Audits of 1 lanes are asked for.\n", self.succeeds("audit run", "one").out
+        )
+        self.assertEqual("requested", self.shown()["identity_audit"])
+        self.assertEqual(
+            "Audits of 2 lanes are asked for.\n", self.succeeds("audit run", "--all").out
+        )
+        for arguments in ((), ("--all", "one")):
+            self.assertIn("Name the subclouds, or give --all.", self.fails("audit run", *arguments))
+        self.assertIn("no subcloud 'three'", self.fails("audit run", "three"))
+        self.assertIn("no subcloud 'three'", self.fails("drift list", "--subcloud", "three"))
+        self.assertIn("no subcloud 'three'", self.fails("drift forget", "three"))
+        self.assertEqual([], self.succeeds("drift list", "-f", "json").json)
+
     def test_managing_lets_its_own_backlog_run_and_leaves_other_lanes_their_back_off(self) -> None:
         opened = self.database()
         self.add("returns")
@@ -198,12 +232,21 @@ class SubcloudCommandsTest(ManageTestCase):
         builders.accepted_job(opened)
         lanes.request(opened, ["identity"])
         for lane in builders.claim(opened):
-            lanes.release(
-                opened, lane, seen_wakeups=1, next_try_at=builders.FUTURE, error="No answer"
-            )
+            lanes.release(opened, lane, seen_wakeups=1, pause=3600, error="No answer")
         self.run_command("subcloud manage", "returns")
         self.assertIsNone(builders.lane_of(opened, own).next_try_at)
-        self.assertEqual(builders.FUTURE, builders.lane_of(opened, other).next_try_at)
+        self.assertIsNotNone(builders.lane_of(opened, other).next_try_at)
+
+    def test_a_sync_lets_a_backlog_run_whatever_its_back_off_says(self) -> None:
+        opened = self.database()
+        subcloud = builders.add_subcloud(opened, "away")
+        builders.accepted_job(opened)
+        lanes.request(opened, ["identity"])
+        for lane in builders.claim(opened):
+            lanes.release(opened, lane, seen_wakeups=1, pause=3600, error="No answer")
+        self.assertIn("1 lanes", self.succeeds("subcloud sync", "away").out)
+        self.assertIsNone(builders.lane_of(opened, subcloud).next_try_at)
+        self.assertIn("no subcloud 'nowhere'", self.fails("subcloud sync", "away", "nowhere"))
 
     def test_access_data_can_be_changed_one_by_one(self) -> None:
         self.add("one", "--description", "kept")
@@ -264,7 +307,7 @@ class JobCommandsTest(ManageTestCase):
         rows = self.succeeds("job list", "-f", "json").json
         self.assertEqual([newer, older], [row["ID"] for row in rows])
         self.assertEqual(
-            ("user", "update", "accepted", 1),
+            ("user", "update", "in-progress", 1),
             (rows[0]["Resource"], rows[0]["Operation"], rows[0]["State"], rows[0]["Pending"]),
         )
         page = self.succeeds("job list", "-f", "json", "--limit", "1", "--marker", newer).json

@@ -13,6 +13,7 @@ from oslo_config import cfg, generator
 
 from headwater.common import conf as configuration
 from headwater.common.conf import (
+    api,
     api_proxy,
     base,
     central,
@@ -26,6 +27,7 @@ from headwater.common.errors import ConfigurationError
 #: Our own options; those of keystoneauth, which stand in [central] too, have their own help.
 OWN = {
     "DEFAULT": base.OPTS,
+    "api": api.OPTS,
     "api_proxy": api_proxy.OPTS,
     "central": central.OPTS,
     "endpoints": endpoints.OPTS,

@@ -6,7 +6,7 @@ import tempfile
 import unittest
 
 from headwater.common.endpoints.registry import load_registry
-from headwater.common.errors import ConfigurationError, EndpointFileError, NotFound
+from headwater.common.errors import ConfigurationError, EndpointFileError, InvalidInput, NotFound
 
 OWN = """
 endpoint_type: {name}
@@ -52,6 +52,21 @@ class RegistryTest(unittest.TestCase):
         self.assertEqual(str(own), known.endpoint_type("identity").source)
         with self.assertRaises(NotFound):
             known.resource("identity", "user")
+
+    def test_the_operator_protects_more_than_the_file_does(self) -> None:
+        known = load_registry(None).protecting("identity", ["user:backup-robot", "role:a:b"])
+        for name, wanted in (("backup-robot", True), ("nova", True), ("alice", False)):
+            user = known.resource("identity", "user")
+            self.assertIs(wanted, user.is_protected({"name": name, "domain_id": "d"}), name)
+        self.assertTrue(known.resource("identity", "role").is_protected({"name": "a:b"}))
+        self.assertFalse(
+            load_registry(None).resource("identity", "role").is_protected({"name": "a:b"})
+        )
+
+    def test_what_cannot_be_protected_is_refused_with_its_entry(self) -> None:
+        for entry in ("alice", "user:", "person:alice", "group_member:x"):
+            with self.subTest(entry), self.assertRaisesRegex(InvalidInput, entry):
+                load_registry(None).protecting("identity", [entry])
 
     def test_other_files_in_the_directory_are_left_alone(self) -> None:
         (self.directory / "README.md").write_text("no endpoint file")

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The orchestrator's own API for one process after the other: checked once, made after each fork.
+
+Shared by headwater-api, headwater-all-in-one and `headwater.wsgi`: nothing here imports eventlet.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+
+from oslo_config import cfg
+
+from headwater.cmd import build, policies
+from headwater.common import auth, messaging
+from headwater.common.endpoints.registry import Registry
+from headwater.common.policy import Policy
+from headwater.common.secrets import KeyRing
+from headwater.db.connection import Database
+from headwater.engine.fleet import Fleet
+from headwater.engine.notifier import QueueNotifier
+from headwater.engine.rpc import EngineWorkerClient
+from headwater.orchestrator.api.app import Api
+from headwater.orchestrator.api.health import Health
+from headwater.orchestrator.api.parts import Parts
+from headwater.orchestrator.watch import JobWatch
+
+
+def prepare(conf: cfg.ConfigOpts) -> Callable[[], Api]:
+    """Check what the API needs; returns what makes it in the process that serves.
+
+    Raises ConfigurationError: what cannot work fails here, once, and not in every process.
+    """
+    known = build.registry(conf)
+    auth.require_options(conf)
+    policies.load(conf, known)
+    build.check_storage(conf)
+    messaging.check(conf)
+    brokers = messaging.broker_addresses(conf)
+
+    def build_one() -> Api:
+        client = EngineWorkerClient(messaging.transport(conf))
+        workers = QueueNotifier(lambda _: client.lanes_waiting())
+        workers.start()
+        return make(
+            conf,
+            known,
+            policies.load(conf, known),
+            build.open_database(conf),
+            build.key_ring(conf),
+            lambda: workers.notify("lanes"),
+            brokers,
+        )
+
+    return build_one
+
+
+def make(
+    conf: cfg.ConfigOpts,
+    known: Registry,
+    rules: Policy,
+    database: Database,
+    key_ring: KeyRing,
+    wake: Callable[[], None],
+    brokers: Sequence[tuple[str, int]],
+) -> Api:
+    """The API. `wake` lets workers look for work; `brokers` is empty in the embedded mode."""
+    parts = Parts(
+        database=database,
+        key_ring=key_ring,
+        registry=known,
+        audit_modes={name: build.audit_mode(conf, name) for name in known.names},
+        fleet=Fleet(database, known.names),
+        watch=JobWatch(database),
+        wake=wake,
+    )
+    return Api(
+        Health(database, brokers),
+        parts,
+        rules,
+        functools.partial(auth.token_filter, conf),
+        version("headwater"),
+    )

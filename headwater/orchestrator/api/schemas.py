@@ -1,0 +1,355 @@
+# SPDX-License-Identifier: Apache-2.0
+"""JSON schemas (draft 2020-12, as OpenAPI 3.1 takes them) of what goes in and comes out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from headwater.common.states import (
+    AuditMode,
+    AuditStatus,
+    Availability,
+    DriftAction,
+    DriftKind,
+    InitialSync,
+    JobState,
+    Management,
+    Operation,
+    RequestState,
+    SyncRequest,
+    SyncStatus,
+)
+from headwater.orchestrator.api.route import MOST, USUAL
+
+Json = Mapping[str, Any]
+
+#: Texts that every database takes, of a length that its columns have.
+_TEXT = {"type": "string", "maxLength": 255, "pattern": r"^[^\x00]*$"}
+_FULL_TEXT = {**_TEXT, "minLength": 1}
+_TIME = {"type": ["string", "null"], "format": "date-time"}
+_COUNT = {"type": "integer", "minimum": 0}
+_MAYBE_TEXT = {"type": ["string", "null"]}
+
+#: The name of a region; what a path or a command line cannot hold is refused.
+REGION_NAME = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 255,
+    # A $ alone lets a newline at the end pass in Python.
+    "pattern": r"^(?!.*\n)[^/\x00-\x20\x7f]([^/\x00-\x1f\x7f]*[^/\x00-\x20\x7f])?$",
+}
+
+
+def one_of(kind: Any) -> dict[str, Any]:
+    """The values of an enumeration."""
+    return {"type": "string", "enum": [each.value for each in kind]}
+
+
+def _object(properties: Json, *required: str, description: str = "") -> dict[str, Any]:
+    """An object without other fields; without names all are required."""
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": properties,
+        "required": list(required or properties),
+        "additionalProperties": False,
+    }
+    return {**schema, "description": description} if description else schema
+
+
+_LABELS = {
+    "type": "object",
+    "maxProperties": 64,
+    "propertyNames": {"pattern": r"^[A-Za-z0-9._/-]{1,63}$"},
+    "additionalProperties": _TEXT,
+}
+
+_ACCESS: Json = {
+    "auth_url": {
+        "type": "string",
+        "maxLength": 1024,
+        "pattern": r"^(?!.*\n)https?://[^/@?#\x00-\x20]+(/[^@?#\x00-\x20]*)?$",
+        "description": "Address of the subcloud's Keystone, such as https://cloud.example:5000/v3.",
+    },
+    "username": {**_FULL_TEXT, "description": "User with the role admin in the subcloud."},
+    "password": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 4096,
+        "pattern": r"^[^\x00]*$",
+        "writeOnly": True,
+        "description": "Of that user. Stored encrypted and never shown.",
+    },
+    "user_domain_name": {**_FULL_TEXT, "description": "Domain of that user."},
+    "project_name": {**_FULL_TEXT, "description": "Project to log in to."},
+    "project_domain_name": {**_FULL_TEXT, "description": "Domain of that project."},
+    "description": {**_TEXT, "type": ["string", "null"]},
+    "labels": {**_LABELS, "description": "Replaces all labels."},
+}
+
+NEW_SUBCLOUD = _object(
+    {"subcloud": _object({"name": REGION_NAME, **_ACCESS}, "name", "auth_url", "password")}
+)
+CHANGED_SUBCLOUD = _object(
+    {
+        "subcloud": {
+            **_object(
+                {
+                    **_ACCESS,
+                    "availability_override": {
+                        "enum": ["online", "offline", None],
+                        "description": "Holds whatever is measured; null: as measured.",
+                    },
+                },
+                "subcloud",
+            ),
+            "required": [],
+            "minProperties": 1,
+        }
+    }
+)
+NOTHING: Json = {"type": "object", "maxProperties": 0}
+UNMANAGE = {**_object({"drop_backlog": {"type": "boolean", "default": False}}), "required": []}
+MARK = _object({"endpoint_type": _FULL_TEXT, "resource_type": _FULL_TEXT, "key": _FULL_TEXT})
+
+_LANE: Json = {
+    "id": _COUNT,
+    "subcloud": {"type": "string"},
+    "management_state": one_of(Management),
+    "availability_status": one_of(Availability),
+    "endpoint_type": {"type": "string"},
+    "sync_request": one_of(SyncRequest),
+    "sync_status": one_of(SyncStatus),
+    "sync_status_since": _TIME,
+    "pending": _COUNT,
+    "failed": _COUNT,
+    "oldest_pending_at": _TIME,
+    "next_try_at": _TIME,
+    "worker": _MAYBE_TEXT,
+    "last_error": _MAYBE_TEXT,
+    "audit": _object(
+        {
+            "status": one_of(AuditStatus),
+            "error": _MAYBE_TEXT,
+            "audited_at": _TIME,
+            "next_audit_at": _TIME,
+        }
+    ),
+    "initial_sync": _object(
+        {
+            "state": one_of(InitialSync),
+            "progress": {
+                "type": "object",
+                "additionalProperties": _object({"done": _COUNT, "total": _COUNT}),
+                "description": "By resource type; only where one subcloud is asked for.",
+            },
+        },
+        "state",
+    ),
+}
+
+_SUBCLOUD: Json = {
+    "name": {"type": "string"},
+    "description": _MAYBE_TEXT,
+    "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+    "management_state": one_of(Management),
+    "availability_status": one_of(Availability),
+    "availability_override": {"enum": ["online", "offline", None]},
+    "failures": {**_COUNT, "description": "Tries in a row that were left without an answer."},
+    "breaker_until": _TIME,
+    "auth_url": {"type": "string"},
+    "username": {"type": "string"},
+    "user_domain_name": {"type": "string"},
+    "project_name": {"type": "string"},
+    "project_domain_name": {"type": "string"},
+    "generation": {**_COUNT, "description": "For If-Match; raised by every change."},
+    "created_at": _TIME,
+    "updated_at": _TIME,
+    "lanes": {"type": "array", "items": {"$ref": "#/components/schemas/Lane"}},
+}
+
+_STATES = {state.value: _COUNT for state in RequestState}
+
+#: One server-sent event; its data is a job, as JSON.
+EVENT: Json = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"type": "string", "enum": ["progress", "end"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+    "required": ["id", "event", "data"],
+}
+
+#: Documents by name, as `#/components/schemas/NAME`.
+COMPONENTS: Json = {
+    "Subcloud": _object(_SUBCLOUD, *(name for name in _SUBCLOUD if name != "lanes")),
+    "Lane": _object(_LANE),
+    "Drift": _object(
+        {
+            "id": _COUNT,
+            "subcloud": {"type": "string"},
+            "endpoint_type": {"type": "string"},
+            "resource_type": {"type": "string"},
+            "key": {
+                "type": "string",
+                "description": "Id in the central cloud, or / and the id in the subcloud.",
+            },
+            "name": {"type": "string"},
+            "kind": one_of(DriftKind),
+            "fields": {"type": "array", "items": {"type": "string"}},
+            "action": one_of(DriftAction),
+            "first_seen_at": _TIME,
+            "last_seen_at": _TIME,
+            "times_seen": _COUNT,
+            "repairs": _COUNT,
+            "resolved_at": _TIME,
+        }
+    ),
+    "UnmanagedResource": _object(
+        {
+            "endpoint_type": {"type": "string"},
+            "resource_type": {"type": "string"},
+            "key": {"type": "string"},
+            "created_at": _TIME,
+        }
+    ),
+    "Job": _object(
+        {
+            "id": {"type": "string", "format": "uuid"},
+            "endpoint_type": {"type": "string"},
+            "resource_type": {"type": "string"},
+            "operation": one_of(Operation),
+            "resource_id": _MAYBE_TEXT,
+            "resource_name": _MAYBE_TEXT,
+            "state": one_of(JobState),
+            "user_id": _MAYBE_TEXT,
+            "user_name": _MAYBE_TEXT,
+            "project_id": _MAYBE_TEXT,
+            "request_id": _MAYBE_TEXT,
+            "created_at": _TIME,
+            "accepted_at": _TIME,
+            "finished_at": _TIME,
+            "requests": _object({**_STATES, "total": _COUNT}),
+        }
+    ),
+    "Request": _object(
+        {
+            "subcloud": {"type": "string"},
+            "state": one_of(RequestState),
+            "try_count": _COUNT,
+            "error": _MAYBE_TEXT,
+            "started_at": _TIME,
+            "finished_at": _TIME,
+        }
+    ),
+    "EndpointType": _object(
+        {
+            "name": {"type": "string"},
+            "service_type": {"type": "string"},
+            "audit": one_of(AuditMode),
+            "resources": {"type": "array", "items": {"type": "string"}},
+        }
+    ),
+    "Service": _object(
+        {
+            "id": {"type": "string"},
+            "kind": {"type": "string"},
+            "host": {"type": "string"},
+            "pid": _COUNT,
+            "version": {"type": "string"},
+            "started_at": _TIME,
+            "last_seen_at": _TIME,
+            "alive": {"type": "boolean"},
+            "lanes": {**_COUNT, "description": "That it runs now."},
+        }
+    ),
+    "Summary": _object(
+        {
+            "subclouds": _object(
+                dict.fromkeys(["total", *map(str, Management), *map(str, Availability)], _COUNT),
+                description="Availability counts managed ones.",
+            ),
+            "lanes": _object({state.value: _COUNT for state in SyncStatus}),
+            "requests": _object(dict.fromkeys(("queued", "in-progress", "failed"), _COUNT)),
+            "lag_seconds": _object(
+                {
+                    name: {"type": ["number", "null"], "minimum": 0}
+                    for name in ("p50", "p95", "p99", "max")
+                },
+                description="Age of the oldest waiting request of each lane that has one.",
+            ),
+        }
+    ),
+    "Errors": _object(
+        {
+            "errors": {
+                "type": "array",
+                "items": _object(
+                    {
+                        "request_id": {"type": "string"},
+                        "code": {"type": "string"},
+                        "status": {"type": "integer"},
+                        "title": {"type": "string"},
+                        "detail": {"type": "string"},
+                    }
+                ),
+            }
+        }
+    ),
+}
+
+
+def named(name: str) -> dict[str, str]:
+    """A reference to a document."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def single(key: str, name: str) -> dict[str, Any]:
+    """An answer with one document."""
+    return _object({key: named(name)})
+
+
+def counted(*keys: str) -> dict[str, Any]:
+    """An answer of numbers."""
+    return _object(dict.fromkeys(keys, _COUNT))
+
+
+def listed(key: str, name: str) -> dict[str, Any]:
+    """An answer with a page of documents."""
+    link = _object({"rel": {"const": "next"}, "href": {"type": "string"}})
+    return _object(
+        {
+            key: {"type": "array", "items": named(name)},
+            "links": {"type": "array", "items": link, "maxItems": 1},
+        }
+    )
+
+
+def all_of(key: str, name: str) -> dict[str, Any]:
+    """An answer with all documents of a kind, which are few."""
+    return _object({key: {"type": "array", "items": named(name)}})
+
+
+def with_count(answer: Json, key: str) -> dict[str, Any]:
+    """An answer that also has a number."""
+    return _object({**answer["properties"], key: _COUNT})
+
+
+def paged(marker: str, kind: str = "string", /, **filters: Json) -> dict[str, Json]:
+    """The query of a list; `marker` says what the marker is."""
+    of_kind: Json = _FULL_TEXT if kind == "string" else {**_COUNT, "maximum": 2**63 - 1}
+    return {
+        "limit": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": MOST,
+            "default": USUAL,
+            "description": "Most entries of the page.",
+        },
+        "marker": {**of_kind, "description": f"The page begins behind this {marker}."},
+        **filters,
+    }
+
+
+def text(description: str) -> dict[str, Any]:
+    """A filter by a text."""
+    return {**_FULL_TEXT, "description": description}

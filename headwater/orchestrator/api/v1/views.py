@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Records as the documents of the API."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from headwater.common.clock import isoformat
+from headwater.common.states import RequestState
+from headwater.db.records import (
+    Drift,
+    FleetSummary,
+    JobSummary,
+    Lane,
+    LaneAudit,
+    Request,
+    Service,
+    Subcloud,
+    UnmanagedResource,
+)
+from headwater.engine.fleet import public_view
+
+Json = dict[str, Any]
+
+
+def subcloud(record: Subcloud, labels: Mapping[str, str]) -> Json:
+    """A subcloud without its credentials."""
+    return {**public_view(record), "labels": dict(labels)}
+
+
+def lane(record: Lane, audit: LaneAudit, waiting: Mapping[str, int] | None = None) -> Json:
+    """A lane; with `waiting`, what is left by resource type, also how far its initial sync is."""
+    initial: Json = {"state": audit.initial_sync.value}
+    if waiting is not None:
+        initial["progress"] = {
+            name: {"done": max(0, total - waiting.get(name, 0)), "total": total}
+            for name, total in audit.totals.items()
+            if total
+        }
+    return {
+        "id": record.id,
+        "subcloud": record.region_name,
+        "management_state": record.management_state.value,
+        "availability_status": record.availability_status.value,
+        "endpoint_type": record.endpoint_type,
+        "sync_request": record.sync_request.value,
+        "sync_status": record.sync_status.value,
+        "sync_status_since": isoformat(record.sync_status_changed_at),
+        "pending": record.pending,
+        "failed": record.failed,
+        "oldest_pending_at": isoformat(record.oldest_pending_at),
+        "next_try_at": isoformat(record.next_try_at),
+        "worker": record.lease_owner,
+        "last_error": record.last_error,
+        "audit": {
+            "status": audit.status.value,
+            "error": audit.error,
+            "audited_at": isoformat(audit.audited_at),
+            "next_audit_at": isoformat(audit.next_audit_at),
+        },
+        "initial_sync": initial,
+    }
+
+
+def drift(record: Drift) -> Json:
+    """A difference."""
+    return {
+        "id": record.id,
+        "subcloud": record.region_name,
+        "endpoint_type": record.endpoint_type,
+        "resource_type": record.resource_type,
+        "key": record.drift_key,
+        "name": record.name,
+        "kind": record.kind.value,
+        "fields": list(record.fields),
+        "action": record.action.value,
+        "first_seen_at": isoformat(record.first_seen_at),
+        "last_seen_at": isoformat(record.last_seen_at),
+        "times_seen": record.times_seen,
+        "repairs": record.repairs,
+        "resolved_at": isoformat(record.resolved_at),
+    }
+
+
+def unmanaged(record: UnmanagedResource) -> Json:
+    """A mark."""
+    return {
+        "endpoint_type": record.endpoint_type,
+        "resource_type": record.resource_type,
+        "key": record.drift_key,
+        "created_at": isoformat(record.created_at),
+    }
+
+
+def job(summary: JobSummary) -> Json:
+    """A job with the numbers of its requests."""
+    record = summary.job
+    counts = {state.value: summary.counts.get(state, 0) for state in RequestState}
+    return {
+        "id": record.uuid,
+        "endpoint_type": record.endpoint_type,
+        "resource_type": record.resource_type,
+        "operation": record.operation.value,
+        "resource_id": record.master_id,
+        "resource_name": record.resource_name,
+        "state": summary.state.value,
+        "user_id": record.user_id,
+        "user_name": record.user_name,
+        "project_id": record.project_id,
+        "request_id": record.request_id,
+        "created_at": isoformat(record.created_at),
+        "accepted_at": isoformat(record.accepted_at),
+        "finished_at": isoformat(record.finished_at),
+        "requests": {**counts, "total": sum(counts.values())},
+    }
+
+
+def request(record: Request) -> Json:
+    """A request."""
+    return {
+        "subcloud": record.region_name,
+        "state": record.state.value,
+        "try_count": record.try_count,
+        "error": record.error,
+        "started_at": isoformat(record.started_at),
+        "finished_at": isoformat(record.finished_at),
+    }
+
+
+def service(record: Service) -> Json:
+    """A process."""
+    return {
+        "id": record.name,
+        "kind": record.kind,
+        "host": record.host,
+        "pid": record.pid,
+        "version": record.version,
+        "started_at": isoformat(record.started_at),
+        "last_seen_at": isoformat(record.last_seen_at),
+        "alive": record.alive,
+        "lanes": record.lanes,
+    }
+
+
+def summary(record: FleetSummary) -> Json:
+    """The fleet at a glance."""
+    lags = record.lags
+
+    def percentile(share: float) -> float | None:
+        """The smallest lag that this share of the lanes does not exceed."""
+        return round(lags[math.ceil(share * len(lags)) - 1], 3) if lags else None
+
+    return {
+        "subclouds": {
+            "total": sum(record.management.values()),
+            **{state.value: number for state, number in record.management.items()},
+            **{state.value: number for state, number in record.availability.items()},
+        },
+        "lanes": {state.value: number for state, number in record.sync_status.items()},
+        "requests": {state.value: number for state, number in record.requests.items()},
+        "lag_seconds": {
+            "p50": percentile(0.50),
+            "p95": percentile(0.95),
+            "p99": percentile(0.99),
+            "max": round(lags[-1], 3) if lags else None,
+        },
+    }

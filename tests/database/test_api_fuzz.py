@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""schemathesis asks the API all that its document allows, and what it does not.
+
+No 500, nothing undocumented, nothing refused that is allowed.
+"""
+
+from typing import Any
+
+import hypothesis
+import schemathesis
+from hypothesis import HealthCheck, Phase
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import ignored_auth, negative_data_rejection
+
+from headwater.orchestrator.api.v1 import ROUTES
+from tests.support import builders
+from tests.support.api import ADMIN, TOKEN, ApiTestCase
+
+#: Per operation; the examples are the same in every run.
+_EXAMPLES = 30
+
+
+class FuzzTest(ApiTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        # Nothing of it is left to run, so that no stream or wait lasts.
+        self.job = builders.accepted_job(self.database)
+        builders.add_subcloud(self.database, "one")
+        self.caller = ADMIN
+        schema = schemathesis.openapi.from_wsgi("/v1/openapi.json", self.app)
+        self.operations = list(schema.get_all_operations())
+
+    def test_every_operation_keeps_its_word(self) -> None:
+        self.assertEqual(len(ROUTES), len(self.operations))
+        for found in self.operations:
+            operation = found.ok()
+            for mode in GenerationMode:
+                with self.subTest(f"{operation.label}, {mode.value}"):
+                    self.fuzz(operation, mode)
+
+    def fuzz(self, operation: Any, mode: GenerationMode) -> None:
+        real = hypothesis.strategies.booleans()
+
+        @hypothesis.settings(
+            max_examples=_EXAMPLES,
+            derandomize=True,
+            database=None,
+            deadline=None,
+            phases=[Phase.explicit, Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @hypothesis.given(operation.as_strategy(generation_mode=mode), real)
+        def one(case: Any, really: bool) -> None:
+            if really:
+                # Or hardly any path would lead to something.
+                known = {"name": "one", "id": self.job.uuid}
+                case.path_parameters = {name: known[name] for name in case.path_parameters or {}}
+            case.headers["X-Auth-Token"] = TOKEN
+            # Valid, and refused unless it is the present one.
+            case.headers.pop("If-Match", None)
+            response = case.call()
+            self.assertLess(response.status_code, 500, response.text)
+            # The token that is put in here makes some of them right again.
+            case.validate_response(
+                response, excluded_checks=[negative_data_rejection, ignored_auth]
+            )
+
+        one()
