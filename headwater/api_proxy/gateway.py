@@ -135,13 +135,13 @@ class Gateway:
             self._recorder.drop(job)
             raise
         try:
-            read = self._settle(job, meaning, info, answer)
+            read, queued = self._settle(job, meaning, info, answer)
         except BaseException:
             answer.close()
             raise
         shown = answer.headers
         if 200 <= answer.status < 300:
-            shown = [*shown, (JOB_HEADER, job.uuid)]
+            shown = [*shown, (JOB_HEADER, queued)]
         start_response(f"{answer.status} {answer.reason}", shown)
         return _Body(answer, read)
 
@@ -153,10 +153,10 @@ class Gateway:
         """
         if answer.status >= 500:
             LOG.warning("Job %s stays open: the central cloud answered %d", job.uuid, answer.status)
-            return b""
+            return b"", job.uuid
         if not 200 <= answer.status < 300:
             self._recorder.drop(job)
-            return b""
+            return b"", job.uuid
         # Before the client hears of it: what is accepted is also recorded.
         limit = self._settings.max_recorded_body
         try:
@@ -170,9 +170,9 @@ class Gateway:
         change = interpreter.accepted(meaning, info, read)
         if change is None:
             LOG.warning("Job %s stays open: the answer does not tell what was created", job.uuid)
-        else:
-            self._recorder.close(job, change, answer.header("X-Openstack-Request-Id"))
-        return read
+            return read, job.uuid
+        queued = self._recorder.close(job, change, answer.header("X-Openstack-Request-Id"))
+        return read, queued
 
     def _key_before(self, client: Exchange, meaning: Recorded) -> Mapping[str, Any] | None:
         """How subclouds know the resource until the change is replayed there.

@@ -2,7 +2,9 @@
 """Writes changes down: the intent before forwarding, the job and its requests after."""
 
 import logging
+import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from headwater.api_proxy import interpreter
@@ -65,30 +67,32 @@ class Recorder:
         except HeadwaterError:
             LOG.exception("Job %s stays open although its change was refused", job.uuid)
 
-    def close(self, job: Job, change: Change, request_id: str | None) -> None:
+    def close(self, job: Job, change: Change, request_id: str | None) -> str:
         """Queue a change that the central cloud accepted, and wake the engine.
 
-        Never raises: the client's answer is the central cloud's. While the database is away the
-        change is kept in memory and queued as soon as it is back; after a crash the job is found
-        open.
+        Returns the uuid of the job that replays it. Never raises: the client's answer is the
+        central cloud's. While the database is away the change is kept in memory and queued as soon
+        as it is back; after a crash the job is found open.
         """
         try:
-            self._close(job, change, request_id)
+            return self._close(job, change, request_id)
         except DatabaseUnavailable as error:
             LOG.warning("Job %s is queued later: %s", job.uuid, error)
             self._late.add(lambda: self._close(job, change, request_id))
         except Exception:  # the client's answer must not depend on anything that is ours
             LOG.exception("Job %s stays open although the central cloud accepted it", job.uuid)
+        return job.uuid
 
     def stop(self, timeout: float) -> None:
         """Try no more to queue what waits for the database; its jobs stay open."""
         self._late.stop(timeout)
 
-    def _close(self, job: Job, change: Change, request_id: str | None) -> None:
+    def _close(self, job: Job, change: Change, request_id: str | None) -> str:
         try:
             number = self._enqueue(job, change, request_id)
         except NotFound:
-            number = self._enqueue_settled(job, change, request_id)
+            job = self._reopen(job)
+            number = self._enqueue(job, change, request_id)
         LOG.info(
             "Job %s: %s %s %s for %d subclouds",
             job.uuid,
@@ -99,6 +103,7 @@ class Recorder:
         )
         if number:
             self._notifier.notify(self._endpoint_type)
+        return job.uuid
 
     def _enqueue(self, job: Job, change: Change, request_id: str | None) -> int:
         natural_key = change.natural_key
@@ -126,15 +131,21 @@ class Recorder:
         keys = resources.natural_keys(self._database, self._endpoint_type, ends)
         return " / ".join(interpreter.name(keys.get(end)) or end for end in ends)
 
-    def _enqueue_settled(self, job: Job, change: Change, request_id: str | None) -> int:
-        """Queue a change whose intent was settled while its exchange was still under way.
+    def _reopen(self, job: Job) -> Job:
+        """Write an intent again that was settled while its exchange was still under way.
 
-        Where the engine found that it had happened it is queued already; where it had not happened
-        yet the intent is gone, and is written again.
+        Whatever the engine read in the central cloud may be older than the change, and what else
+        was accepted meanwhile older or younger: the change becomes an `align`. A job that was
+        queued already keeps its uuid, and this one gets another.
         """
         try:
             jobs.get(self._database, job.uuid)
         except NotFound:
-            again = jobs.reopen_intent(self._database, job, self._key_ring.encrypt({}))
-            return self._enqueue(again, change, request_id)
-        return 0
+            known = job.uuid
+        else:
+            known = str(uuid.uuid4())
+            LOG.warning("Job %s was settled too early; job %s follows it", job.uuid, known)
+        nothing = self._key_ring.encrypt({})
+        return jobs.reopen_intent(
+            self._database, replace(job, uuid=known), nothing, overlapped=True
+        )

@@ -19,6 +19,10 @@ from headwater.db.records import ClaimedLane
 
 _LANE = subcloud_sync.c
 
+#: Seconds from a doubt about what a subcloud has (a request failed, or a worker was lost, whose last
+#: call may still arrive) to the audit of the lane. Longer than calls take.
+AUDIT_AFTER_DOUBT = 60.0
+
 _COLUMNS = (_LANE.id, _LANE.subcloud_id, _LANE.endpoint_type, _LANE.generation, _LANE.failures)
 
 
@@ -59,8 +63,11 @@ def rescue(database: Database, endpoint_types: Collection[str]) -> int:
     """Ask again for lanes whose holders let their leases end; returns how many.
 
     They keep their place by the end of their leases, and what was taken from them is still there.
+    An audit looks at them later: a worker that is slow, not dead, may have sent a call that arrives
+    after those of its successor.
     """
     now = moments.now(database)
+    soon = moments.after(database, AUDIT_AFTER_DOUBT)
     ended = (
         sa.select(_LANE.id)
         .where(
@@ -82,6 +89,11 @@ def rescue(database: Database, endpoint_types: Collection[str]) -> int:
                     (_LANE.sync_request, SyncRequest.REQUESTED),
                     (_LANE.lease_owner, None),
                     (_LANE.lease_until, None),
+                    (
+                        _LANE.next_audit_at,
+                        # None is due already.
+                        sa.case((_LANE.next_audit_at > soon, soon), else_=_LANE.next_audit_at),
+                    ),
                 )
             )
     return len(ids)

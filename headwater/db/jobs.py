@@ -77,8 +77,13 @@ def reopen_intent(
     job: Job,
     resource_info: str,
     key_before: Mapping[str, Any] | None = None,
+    *,
+    overlapped: bool = False,
 ) -> Job:
-    """Write an open job under its uuid, and return it with its new row id."""
+    """Write an open job under its uuid, and return it with its new row id.
+
+    With `overlapped` other changes of the resource may have come in between: see `accept`.
+    """
     job = replace(
         job,
         resource_name=_fitting(job.resource_name),
@@ -99,7 +104,7 @@ def reopen_intent(
                 natural_key_before=None if key_before is None else json.dumps(dict(key_before)),
                 has_secrets=False,
                 intent_state=IntentState.OPEN,
-                overlapped=False,
+                overlapped=overlapped,
                 resource_info=resource_info,
                 user_id=job.user_id,
                 user_name=job.user_name,

@@ -24,9 +24,6 @@ from headwater.db.connection import Database, retried
 from headwater.db.models import orch_job, orch_request, subcloud, subcloud_sync
 from headwater.db.records import Batch, ClaimedLane, QueuedRequest, Request, RequestResult
 
-#: Seconds from a failed request to the audit of its lane.
-_AUDIT_AFTER_FAILURE = 60.0
-
 
 def enqueue(connection: sa.Connection, which: sa.Select[Any], now: datetime) -> int:
     """Write a queued request for each row (job's id, subcloud's id, lane's id) of a statement.
@@ -207,7 +204,7 @@ def write_results(
         connection.execute(
             subcloud_sync.update()
             .where(subcloud_sync.c.id == lane.id)
-            .values(next_audit_at=moments.after(database, _AUDIT_AFTER_FAILURE))
+            .values(next_audit_at=moments.after(database, claims.AUDIT_AFTER_DOUBT))
         )
 
 

@@ -96,6 +96,20 @@ class ClaimTest(LanesTestCase):
         self.assertGreater(taken.generation, lost.generation)
         self.assertEqual("other", self.lane().lease_owner)
 
+    def test_a_lane_that_was_taken_over_is_audited_soon(self) -> None:
+        # The former holder's last call may arrive after those of the new one.
+        builders.accepted_job(self.database)
+        sooner, later = clock.after(5), clock.after(3600)
+        for planned, most in ((later, clock.after(70)), (sooner, clock.after(6)), (None, None)):
+            builders.claimed_lane(self.database, "slow", lease=-1)
+            self.set(self.subcloud, next_audit_at=planned)
+            self.assertEqual(1, len(builders.claim(self.database, "other", lease=-1)))
+            found = self.column("next_audit_at")
+            if most is None:
+                self.assertIsNone(found)
+            else:
+                self.assertLess(found, most)
+
     def test_a_lease_that_has_not_ended_is_not_taken_over(self) -> None:
         builders.accepted_job(self.database)
         builders.claimed_lane(self.database, "alive", lease=60)

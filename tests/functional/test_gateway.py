@@ -11,6 +11,7 @@ import requests
 
 from tests.functional.system import Process, SystemTest, login
 from tests.support import databases
+from tests.support.relay import Piece, Relay
 from tests.support.waiting import PATIENCE, eventually
 
 GROUPS = "/v3/groups"
@@ -406,3 +407,33 @@ for _class in (Gateway, CentralCloudAway):
     databases.on_servers(_class)
 # Else it would be collected once more under that name.
 del _class
+
+
+class SlowCentralCloud(SystemTest):
+    """In front of a central cloud that takes longer than the settler waits."""
+
+    regions: ClassVar = ("subcloud1",)
+    options: ClassVar = {"engine": {"settle_after": 0.2, "settle_interval": 0.1}}
+
+    def test_a_change_that_was_settled_before_it_was_made_still_reaches_the_subclouds(self) -> None:
+        system = self.system
+        group = {"name": self.unique("group"), "domain_id": "default", "description": "Old."}
+        made = system.change("POST", GROUPS, {"group": group}).json()["group"]
+        relay = self.enterContext(Relay(system.central.port))
+        system.options["endpoint_type:identity"] = {"upstream": relay.url}
+        system.write_config()
+        system.process.stop()
+        system.process = system.start("headwater-all-in-one")
+
+        def hold(piece: Piece) -> None:
+            if piece.to_server and piece.data.startswith(b"PATCH"):
+                # It has been replayed as well: nothing would look at the central cloud again.
+                uuid = system.process.wait_for(r"Job (\S+) is settled: it happened")[1]
+                system.process.wait_for(f"Job {uuid} for subcloud1: completed")
+
+        relay.watch = hold
+        answer = system.call("PATCH", f"{GROUPS}/{made['id']}", {"group": {"description": "New."}})
+        self.assertEqual(answer.status_code, 200, answer.text)
+        system.wait(answer)
+        cloud = system.subclouds["subcloud1"]
+        self.assertEqual(self.one(cloud, "group", name=group["name"])["description"], "New.")

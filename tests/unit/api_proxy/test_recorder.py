@@ -159,19 +159,27 @@ class SettledMeanwhileTest(RecorderTestCase):
 
     def test_what_the_engine_took_for_not_done_is_written_again(self) -> None:
         jobs.drop_intent(self.database, self.job.id)
-        self.recorder.close(self.job, self.change(self.info), "req-1")
+        same = self.recorder.close(self.job, self.change(self.info), "req-1")
+        self.assertEqual(self.job.uuid, same)
         stored = self.stored(self.job)
         self.assertIs(IntentState.ACCEPTED, stored.intent_state)
+        # What else was accepted meanwhile did not see it.
+        self.assertIs(Operation.ALIGN, stored.operation)
         self.assertEqual((self.job.uuid, "c1"), (stored.uuid, stored.user_id))
         self.assertEqual([self.info], self.queued_info())
         self.assertEqual(["identity"], self.notes.told)
 
-    def test_what_the_engine_queued_is_not_queued_again(self) -> None:
+    def test_what_the_engine_queued_too_early_is_followed_by_the_present_state(self) -> None:
         jobs.accept(self.database, self.job, builders.change(Operation.CREATE))
-        self.recorder.close(self.job, self.change(self.info), "req-1")
-        counts = jobs.get(self.database, self.job.uuid).counts
-        self.assertEqual({RequestState.QUEUED: 1}, counts)
-        self.assertEqual([], self.notes.told)
+        with self.assertLogs("headwater.api_proxy.recorder", "WARNING") as logged:
+            follower = self.recorder.close(self.job, self.change(self.info), "req-1")
+        self.assertNotEqual(self.job.uuid, follower)
+        self.assertIn(f"job {follower} follows it", logged.output[0])
+        self.assertIs(Operation.CREATE, self.stored(self.job).operation)
+        stored = jobs.get(self.database, follower)
+        self.assertIs(Operation.ALIGN, stored.job.operation)
+        self.assertEqual({RequestState.QUEUED: 1}, stored.counts)
+        self.assertEqual(["identity"], self.notes.told)
 
 
 class TroubleTest(RecorderTestCase):
