@@ -19,8 +19,8 @@ from headwater.db.records import ClaimedLane
 
 _LANE = subcloud_sync.c
 
-#: Seconds from a doubt about what a subcloud has (a request failed, or a worker was lost, whose last
-#: call may still arrive) to the audit of the lane. Longer than calls take.
+#: Seconds from a doubt about what a subcloud has to the audit of the lane: a request failed, or a
+#: worker was lost, whose last call may still arrive. Longer than calls take.
 AUDIT_AFTER_DOUBT = 60.0
 
 _COLUMNS = (_LANE.id, _LANE.subcloud_id, _LANE.endpoint_type, _LANE.generation, _LANE.failures)

@@ -64,6 +64,7 @@ def loads(text: str, source: str) -> EndpointType:
     )
     _check_references(endpoint_type)
     _check_calls(endpoint_type)
+    _check_cached(endpoint_type)
     _check_listings(endpoint_type)
     return endpoint_type
 
@@ -143,6 +144,7 @@ def _resource(name: str, entry: Mapping[str, Any], source: str) -> ResourceType:
         id_field=entry.get("id_field"),
         calls=tuple(calls),
         listings=_listings(entry, collection),
+        cached=entry.get("cached", False),
         before_delete=dict(entry.get("before_delete", {})),
         protected=frozenset(entry.get("protected", ())),
     )
@@ -164,6 +166,17 @@ def _listings(entry: Mapping[str, Any], collection: PathTemplate | None) -> tupl
     if found or collection is None or collection.parameters:
         return found
     return (Listing(collection, entry.get("list_key", collection.segments[-1])),)
+
+
+def _check_cached(endpoint_type: EndpointType) -> None:
+    """What is read from lists can be found in them."""
+    for resource in endpoint_type.resources.values():
+        if resource.cached and not (resource.collection and resource.match):
+            raise EndpointFileError(
+                endpoint_type.source,
+                f"resources.{resource.name}.cached",
+                "needs 'collection' and 'match' to find the resource in a list",
+            )
 
 
 def _check_listings(endpoint_type: EndpointType) -> None:

@@ -112,6 +112,8 @@ class ResourceType:
     calls: tuple[Call, ...]
     #: Without any, the type cannot be audited.
     listings: tuple[Listing, ...] = ()
+    #: A GET of a member may be older than its answer to a list.
+    cached: bool = False
     #: Fields that must have these values before the service lets a member be deleted.
     before_delete: Mapping[str, Any] = field(default_factory=dict)
     #: What every cloud makes for itself: values of the last field of `match`. Never touched by

@@ -21,6 +21,10 @@ class CentralUnreadable(HeadwaterError):
     """The central cloud could not be read now; nothing is known about the resource."""
 
 
+class CentralInconsistent(CentralUnreadable):
+    """The central cloud shows a resource by its id and not in its list: one of them is old."""
+
+
 class CentralReader:
     """One service of the central cloud, read with the engine's own credentials.
 
@@ -33,7 +37,7 @@ class CentralReader:
     def state(self, resource: ResourceType, master_id: str) -> Mapping[str, Any] | None:
         """The JSON object of a resource, or None when the central cloud has none by that id.
 
-        For a link the object is empty. Raises CentralUnreadable.
+        For a link the object is empty. Raises CentralUnreadable, or CentralInconsistent.
         """
         answer = self._get(resource.name, resource.member.expand(resource.parameters(master_id)))
         if answer.status == 404 and isinstance(answer.body, dict):
@@ -51,7 +55,22 @@ class CentralReader:
             raise CentralUnreadable(
                 f"The central cloud's answer for {resource.name} {master_id} is no {resource.name}."
             )
-        return state
+        return self._listed(resource, master_id, state) if resource.cached else state
+
+    def _listed(
+        self, resource: ResourceType, master_id: str, state: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """The state that a list shows: it is not older, as one from the service's cache may be."""
+        key = resource.natural_key(state)
+        if key is None:
+            return state
+        for listed in self.find(resource, key):
+            if listed.get("id") == master_id:
+                return listed
+        raise CentralInconsistent(
+            f"The central cloud shows {resource.name} {master_id} and does not list it as {key}: "
+            "it was renamed or deleted, and its cache does not know yet."
+        )
 
     def find(self, resource: ResourceType, key: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         """All resources with these fields, such as parts of a natural key. CentralUnreadable."""

@@ -15,7 +15,11 @@ from headwater.engine.outcome import Done, Failed, Gone, Outcome, Retry
 from headwater.engine.task import LaneWork, Work
 from headwater.orchestrator.subclouds import SubcloudAccess
 from headwater.orchestrator.sync.audit import Comparer
-from headwater.orchestrator.sync.central import CentralReader, CentralUnreadable
+from headwater.orchestrator.sync.central import (
+    CentralInconsistent,
+    CentralReader,
+    CentralUnreadable,
+)
 from headwater.orchestrator.sync.mapping import MappingView
 from headwater.orchestrator.sync.strategies import STRATEGIES, Strategy
 from headwater.orchestrator.sync.subject import (
@@ -116,7 +120,8 @@ class SubcloudReplay:
         except (LoginRefused, NoEndpoint) as error:
             return Retry(str(error), counts=True)
         except CentralUnreadable as error:
-            return Retry(str(error), counts=False)
+            # What the cache holds for ten minutes must not hold up everything behind it.
+            return Retry(str(error), counts=isinstance(error, CentralInconsistent))
         except Unreachable as error:
             return Retry(str(error), counts=False, unreachable=True, after=error.retry_after)
 

@@ -76,6 +76,10 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
         "member: /v1/owners/{owner_id}\n", "member: /v1/owners/all\n",
         "resources.owner.member", "has no {parameter}",
     ),
+    "cached_without_a_list": (
+        "    strategy: link\n", "    strategy: link\n    cached: true\n",
+        "resources.ownership.cached", "in a list",
+    ),
     "member_with_query": (
         "member: /v1/owners/{owner_id}\n", "member: /v1/owners/{owner_id}?x=1\n",
         "resources.owner.member", "does not match",

@@ -66,6 +66,10 @@ class SettlerTest(databases.DatabaseTestCase):
         got = answer if isinstance(answer, HeadwaterError) else Answer(200, answer, "OK")
         self.central.answers["GET", path] = got
 
+    def shows_alice(self) -> None:
+        self.shows("/v3/users/u1", {"user": ALICE})
+        self.shows("/v3/users", {"users": [ALICE]})
+
     def happened(self, job: Job, operation: Operation) -> None:
         found = jobs.get(self.database, job.uuid).job
         self.assertEqual((IntentState.ACCEPTED, operation), (found.intent_state, found.operation))
@@ -123,13 +127,21 @@ class SettlerTest(databases.DatabaseTestCase):
         self.happened(job, Operation.DELETE)
 
     def test_a_delete_did_not_happen_when_it_is_there(self) -> None:
-        self.shows("/v3/users/u1", {"user": ALICE})
+        self.shows_alice()
         job = self.open(Operation.DELETE)
         self.settle()
         self.did_not_happen(job)
 
+    def test_a_delete_of_what_only_a_cache_still_shows_is_settled_later(self) -> None:
+        self.shows_alice()
+        self.shows("/v3/users", {"users": []})
+        job = self.open(Operation.DELETE)
+        with self.assertLogs(LOGGER, "WARNING"):
+            self.settle()
+        self.is_open(job)
+
     def test_an_update_is_settled_by_the_present_state_whether_it_happened_or_not(self) -> None:
-        self.shows("/v3/users/u1", {"user": ALICE})
+        self.shows_alice()
         job = self.open(Operation.UPDATE, "u1", ResourceInfo(fields={"enabled": False}))
         self.settle()
         self.happened(job, Operation.ALIGN)
@@ -140,7 +152,7 @@ class SettlerTest(databases.DatabaseTestCase):
         self.did_not_happen(job)
 
     def test_a_change_of_a_password_cannot_be_read_and_is_left_to_the_operator(self) -> None:
-        self.shows("/v3/users/u1", {"user": ALICE})
+        self.shows_alice()
         job = self.open(Operation.UPDATE, "u1", ResourceInfo(fields={"password": "p"}))
         with self.assertLogs(LOGGER, "WARNING"):
             self.assertEqual(0, self.settle())
@@ -153,7 +165,7 @@ class SettlerTest(databases.DatabaseTestCase):
         self.happened(made, Operation.CREATE)
 
     def test_an_operator_is_told_once_about_each(self) -> None:
-        self.shows("/v3/users/u1", {"user": ALICE})
+        self.shows_alice()
         self.open(Operation.UPDATE, "u1", ResourceInfo(fields={"password": "p"}))
         settler = self.settler()
         with self.assertLogs(LOGGER, "WARNING") as logged:
@@ -190,7 +202,7 @@ class SettlerTest(databases.DatabaseTestCase):
         self.happened(job, Operation.DELETE)
 
     def test_many_that_only_an_operator_can_decide_keep_no_other_from_it(self) -> None:
-        self.shows("/v3/users/u1", {"user": ALICE})
+        self.shows_alice()
         info = ResourceInfo(fields={"password": "p"})
         for _ in range(101):
             self.open(Operation.UPDATE, "u1", info)
