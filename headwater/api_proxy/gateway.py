@@ -145,9 +145,12 @@ class Gateway:
         start_response(f"{answer.status} {answer.reason}", shown)
         return _Body(answer, read)
 
-    def _settle(self, job: Job, meaning: Recorded, info: ResourceInfo, answer: Answer) -> bytes:
-        """Close or drop the intent by the answer; returns what was read of the answer's body.
+    def _settle(
+        self, job: Job, meaning: Recorded, info: ResourceInfo, answer: Answer
+    ) -> tuple[bytes, str]:
+        """Close or drop the intent by the answer.
 
+        Returns what was read of the answer's body, and the uuid of the job that replays the change.
         After a server's error, and after an answer that broke off, nobody knows what happened: the
         intent stays open.
         """

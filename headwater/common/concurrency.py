@@ -76,12 +76,12 @@ class LateWork:
 
     def __init__(self, name: str, not_yet: type[Exception], limit: int = 1000):
         self._not_yet, self._limit = not_yet, limit
-        self._waiting: deque[Callable[[], None]] = deque()
+        self._waiting: deque[Callable[[], object]] = deque()
         self._lock = threading.Lock()
         self._thread = StoppableThread(name, self._step)
         self._started = False
 
-    def add(self, piece: Callable[[], None]) -> None:
+    def add(self, piece: Callable[[], object]) -> None:
         """Do `piece` later. Never blocks."""
         with self._lock:
             if len(self._waiting) >= self._limit:
