@@ -28,8 +28,9 @@ from headwater.common.states import AuditMode, AuditStatus, InitialSync, Managem
 from headwater.db import audits, subclouds
 from headwater.db.connection import Database, connect
 from headwater.db.models import subcloud_sync
-from headwater.db.records import NewSubcloud
+from headwater.db.records import ClaimedLane, NewSubcloud
 from headwater.engine.execution import LaneRunner
+from headwater.engine.lane_source import LaneSource
 from headwater.engine.retry import Policy
 from headwater.engine.worker import Worker, WorkerSettings
 from headwater.orchestrator.subclouds import AccessSettings, SubcloudAccess
@@ -118,7 +119,7 @@ def measure(
     worker.stop(30)
 
 
-def make_worker(database: Database, keys: KeyRing, central: Keystone) -> Worker:
+def make_worker(database: Database, keys: KeyRing, central: Keystone) -> Worker[ClaimedLane]:
     """A worker as `cmd/build` makes it, without a configuration."""
     client = ServiceClient(
         central.admin_session(),
@@ -137,10 +138,10 @@ def make_worker(database: Database, keys: KeyRing, central: Keystone) -> Worker:
     )
     handler = SyncHandler(database, REGISTRY, access, {"identity": reader}, comparer)
     policy = Policy(max_tries=3, retry_delay=1, max_retry_delay=30)
+    runner = LaneRunner(database, keys, handler, policy=policy, batch=50, breaker_after=3)
     return Worker(
-        database,
-        LaneRunner(database, keys, handler, policy=policy, batch=50, breaker_after=3),
-        WorkerSettings(("identity",), 100, 4, lease=15, poll_interval=5),
+        LaneSource(database, runner, ("identity",), 4),
+        WorkerSettings(100, lease=15, poll_interval=5),
     )
 
 

@@ -25,6 +25,7 @@ from headwater.db.connection import Database, connect
 from headwater.db.models import orch_request
 from headwater.db.records import AcceptedChange, NewIntent
 from headwater.engine.execution import LaneRunner
+from headwater.engine.lane_source import LaneSource
 from headwater.engine.outcome import Done, Outcome
 from headwater.engine.retry import Policy
 from headwater.engine.task import LaneWork, Work
@@ -79,17 +80,17 @@ def measure(database: Database, changes: int) -> tuple[float, int, float]:
         jobs.accept(database, job, AcceptedChange(Operation.UPDATE, f"u{number}", None, "x"))
     handler = Nothing()
     policy = Policy(max_tries=3, retry_delay=1, max_retry_delay=30)
-    worker = Worker(
+    runner = LaneRunner(
         database,
-        LaneRunner(
-            database,
-            handler,  # type: ignore[arg-type]
-            handler,
-            policy=policy,
-            batch=50,
-            breaker_after=3,
-        ),
-        WorkerSettings(("identity",), 100, 4, lease=15, poll_interval=5),
+        handler,  # type: ignore[arg-type]
+        handler,
+        policy=policy,
+        batch=50,
+        breaker_after=3,
+    )
+    worker = Worker(
+        LaneSource(database, runner, ("identity",), 4),
+        WorkerSettings(100, lease=15, poll_interval=5),
     )
     statements = 0
 

@@ -18,8 +18,10 @@ from headwater.common.sessions import Greeter, ServiceClient, configured_session
 from headwater.common.states import AuditMode
 from headwater.db import audits, jobs, lanes, schema
 from headwater.db.connection import Database, connect
+from headwater.db.records import ClaimedLane
 from headwater.engine.audit import AuditPolicy
 from headwater.engine.execution import LaneRunner
+from headwater.engine.lane_source import LaneSource
 from headwater.engine.periodic import Periodic, PeriodicRunner
 from headwater.engine.purge import purge
 from headwater.engine.retry import Policy
@@ -144,7 +146,7 @@ def worker(
     opened: Database,
     keys: KeyRing,
     spread: Callable[[], None] | None = None,
-) -> Worker:
+) -> Worker[ClaimedLane]:
     """An engine worker that replays changes. Lanes for new endpoint types are made."""
     lanes.ensure(opened, known.names)
     settings = conf.engine
@@ -183,12 +185,9 @@ def worker(
         ),
     )
     return Worker(
-        opened,
-        runner,
+        LaneSource(opened, runner, known.names, settings.lanes_per_subcloud),
         WorkerSettings(
-            endpoint_types=known.names,
             threads=settings.green_threads,
-            lanes_per_subcloud=settings.lanes_per_subcloud,
             lease=settings.lease,
             poll_interval=settings.poll_interval,
         ),

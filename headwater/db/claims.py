@@ -1,21 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lanes change hands: claimed under a lease by one worker at a time, and kept by its heartbeat."""
+"""Lanes change hands: which of them a worker may take, and what becomes of a lost worker's."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 
-from headwater.common.errors import LeaseLost
 from headwater.common.states import SyncRequest
-from headwater.db import moments, subclouds
+from headwater.db import leases, moments, subclouds
 from headwater.db.connection import Database, retried
 from headwater.db.models import subcloud, subcloud_sync
 from headwater.db.records import ClaimedLane
-
-# Locks of lanes are FOR NO KEY UPDATE (key_share) on PostgreSQL: a fan-out that is not committed
-# yet holds FOR KEY SHARE on every lane, for its foreign keys, and must not hide them from claims.
 
 _LANE = subcloud_sync.c
 
@@ -58,82 +53,42 @@ def claim(database: Database, wanted: Wanted, owner: str, lease: float) -> Seque
     return kept
 
 
-@retried
 def rescue(database: Database, endpoint_types: Collection[str]) -> int:
     """Ask again for lanes whose holders let their leases end; returns how many.
 
-    They keep their place by the end of their leases, and what was taken from them is still there.
-    An audit looks at them later: a worker that is slow, not dead, may have sent a call that arrives
-    after those of its successor.
+    What was taken from them is still there. An audit looks at them later: a worker that is slow,
+    not dead, may have sent a call that arrives after those of its successor.
     """
-    now = moments.now(database)
     soon = moments.after(database, AUDIT_AFTER_DOUBT)
-    ended = (
-        sa.select(_LANE.id)
-        .where(
-            _LANE.endpoint_type.in_(sorted(endpoint_types)),
-            _LANE.sync_request == SyncRequest.IN_PROGRESS,
-            _LANE.lease_until < now,
-        )
-        .with_for_update(skip_locked=True, key_share=True)
+    # None is due already.
+    audit_at = sa.case((_LANE.next_audit_at > soon, soon), else_=_LANE.next_audit_at)
+    return leases.rescue(
+        database,
+        subcloud_sync,
+        _LANE.endpoint_type.in_(sorted(endpoint_types)),
+        change=[(_LANE.next_audit_at, audit_at)],
     )
-    with database.write() as connection:
-        ids = connection.execute(ended).scalars().all()
-        if ids:
-            connection.execute(
-                subcloud_sync.update()
-                .where(_LANE.id.in_(ids))
-                # MariaDB assigns from left to right.
-                .ordered_values(
-                    (_LANE.requested_at, _LANE.lease_until),
-                    (_LANE.sync_request, SyncRequest.REQUESTED),
-                    (_LANE.lease_owner, None),
-                    (_LANE.lease_until, None),
-                    (
-                        _LANE.next_audit_at,
-                        # None is due already.
-                        sa.case((_LANE.next_audit_at > soon, soon), else_=_LANE.next_audit_at),
-                    ),
-                )
-            )
-    return len(ids)
 
 
 def _take(
     database: Database, connection: sa.Connection, wanted: Wanted, owner: str, lease: float
 ) -> list[ClaimedLane]:
-    due = (
+    which = (
         sa.select(*_COLUMNS)
         .where(*_due(database, wanted))
         .order_by(_LANE.requested_at)
         .limit(wanted.limit)
         .with_for_update(skip_locked=True, key_share=True, of=subcloud_sync)
     )
-    take = subcloud_sync.update().values(
-        sync_request=SyncRequest.IN_PROGRESS,
-        generation=_LANE.generation + 1,
-        lease_owner=owner,
-        lease_until=moments.after(database, lease),
-        requested_at=None,
-    )
-    if database.dialect in ("mysql", "mariadb"):
-        rows = connection.execute(due).all()
-        if rows:
-            connection.execute(take.where(_LANE.id.in_([row.id for row in rows])))
-        return [_claimed(row, row.generation + 1) for row in rows]
-    # A named expression, not a subquery: PostgreSQL may run a subquery with LIMIT more than once,
-    # and would then take more than the limit. One that locks rows is run once.
-    ids = due.cte("due")
-    statement = take.where(_LANE.id.in_(sa.select(ids.c.id))).returning(*_COLUMNS)
-    return [_claimed(row, row.generation) for row in connection.execute(statement)]
+    rows = leases.take(database, connection, which, subcloud_sync, owner, lease)
+    return [ClaimedLane(**row) for row in rows]
 
 
 def _due(database: Database, wanted: Wanted) -> list[sa.ColumnElement[bool]]:
     now = moments.now(database)
     conditions = [
         _LANE.endpoint_type.in_(sorted(wanted.endpoint_types)),
-        _LANE.sync_request == SyncRequest.REQUESTED,
-        sa.or_(_LANE.next_try_at.is_(None), _LANE.next_try_at <= now),
+        *leases.due(database, subcloud_sync),
         sa.exists().where(
             subcloud.c.id == _LANE.subcloud_id,
             subclouds.served(),
@@ -159,16 +114,6 @@ def _due(database: Database, wanted: Wanted) -> list[sa.ColumnElement[bool]]:
 def _may_exceed(wanted: Wanted) -> bool:
     """Whether one subcloud has more lanes than may run at a time."""
     return len(wanted.endpoint_types) > wanted.per_subcloud
-
-
-def _claimed(row: sa.Row[Any], generation: int) -> ClaimedLane:
-    return ClaimedLane(
-        id=row.id,
-        subcloud_id=row.subcloud_id,
-        endpoint_type=row.endpoint_type,
-        generation=generation,
-        failures=row.failures,
-    )
 
 
 def _probes_only(
@@ -270,19 +215,16 @@ def next_due(database: Database, endpoint_types: Collection[str]) -> float | Non
     A lane that waits for its subcloud's circuit breaker is due when that lets it pass. Negative
     where one is due that no claim has taken yet.
     """
-    until = sa.case(
-        (_LANE.sync_request == SyncRequest.IN_PROGRESS, _LANE.lease_until),
+    next_try_at = sa.case(
         (
             sa.or_(_LANE.next_try_at.is_(None), _LANE.next_try_at < subcloud.c.breaker_until),
             subcloud.c.breaker_until,
         ),
         else_=_LANE.next_try_at,
     )
-    # Requested and without any wait: due since then, and left by claims that found it locked.
-    due_at = sa.func.coalesce(until, _LANE.requested_at)
     with database.read() as connection:
         due, now = connection.execute(
-            sa.select(sa.func.min(due_at), moments.now(database))
+            sa.select(sa.func.min(leases.due_at(subcloud_sync, next_try_at)), moments.now(database))
             .select_from(subcloud_sync)
             .join(subcloud, subcloud.c.id == _LANE.subcloud_id)
             .where(
@@ -294,58 +236,8 @@ def next_due(database: Database, endpoint_types: Collection[str]) -> float | Non
     return None if due is None else float((due - now).total_seconds())
 
 
-@retried
 def renew(
     database: Database, owner: str, lane_ids: Collection[int], lease: float
 ) -> set[tuple[int, int]]:
-    """The heartbeat: keep lanes for another `lease` seconds.
-
-    Returns the ids and generations that are still held. A lease that has ended is not renewed, even
-    where nobody has taken the lane over yet.
-    """
-    held = sa.and_(
-        _LANE.id.in_(sorted(lane_ids)),
-        _LANE.lease_owner == owner,
-        _LANE.sync_request == SyncRequest.IN_PROGRESS,
-        _LANE.lease_until >= moments.now(database),
-    )
-    with database.write() as connection:
-        # In the order of ids, as claims lock them, so that the two never wait for each other.
-        kept = connection.execute(
-            sa.select(_LANE.id, _LANE.generation)
-            .where(held)
-            .order_by(_LANE.id)
-            .with_for_update(key_share=True)
-        ).all()
-        if kept:
-            connection.execute(
-                subcloud_sync.update()
-                .where(_LANE.id.in_([row.id for row in kept]))
-                .values(lease_until=moments.after(database, lease))
-            )
-    return {(row.id, row.generation) for row in kept}
-
-
-def held(dialect: str) -> sa.ColumnElement[bool]:
-    """The condition under which a holder may still write; `key` gives its parameters.
-
-    For statements that are built once per dialect: building them costs more than running them.
-    """
-    return sa.and_(
-        _LANE.id == sa.bindparam("p_lane"),
-        _LANE.generation == sa.bindparam("p_generation"),
-        _LANE.sync_request == SyncRequest.IN_PROGRESS,
-        _LANE.lease_until >= moments.now(dialect),
-    )
-
-
-def key(lane: ClaimedLane) -> dict[str, int]:
-    """The parameters of `held`."""
-    return {"p_lane": lane.id, "p_generation": lane.generation}
-
-
-def lost(lane: ClaimedLane) -> LeaseLost:
-    """The error for a write that `held` refused."""
-    return LeaseLost(
-        f"Lane {lane.id}: its lease has ended, another worker holds it, or it was deleted."
-    )
+    """The heartbeat: keep lanes for `lease` seconds; the ids and generations still held."""
+    return leases.renew(database, subcloud_sync, owner, lane_ids, lease)

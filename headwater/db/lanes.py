@@ -21,7 +21,7 @@ from headwater.common.states import (
     SyncRequest,
     SyncStatus,
 )
-from headwater.db import claims, moments, requests
+from headwater.db import leases, moments, requests
 from headwater.db.connection import Database, retried
 from headwater.db.models import drift, orch_request, subcloud, subcloud_sync
 from headwater.db.records import ClaimedLane, Lane, RequestResult
@@ -187,7 +187,7 @@ def release(
     read. Raises LeaseLost, and then nothing is written.
     """
     parameters = {
-        **claims.key(lane),
+        **leases.key(lane),
         "p_wakeups": seen_wakeups,
         "p_pause": pause,
         "p_failures": 0 if pause is None else lane.failures + 1 if failures is None else failures,
@@ -200,7 +200,7 @@ def release(
             requests.queue_again(connection, lane)
         done = connection.execute(_give_back(database.dialect, pause is not None, more), parameters)
         if done.rowcount != 1:
-            raise claims.lost(lane)
+            raise leases.lost(lane)
 
 
 @functools.cache
@@ -249,7 +249,11 @@ def _give_back(dialect: str, paused: bool, more: bool) -> sa.Update:
         _LANE.lease_owner: None,
         _LANE.lease_until: None,
     }
-    return subcloud_sync.update().where(claims.held(dialect)).ordered_values(*values.items())
+    return (
+        subcloud_sync.update()
+        .where(leases.held(subcloud_sync, dialect))
+        .ordered_values(*values.items())
+    )
 
 
 def of_subclouds(database: Database, subcloud_ids: Collection[int]) -> Sequence[Lane]:

@@ -159,6 +159,9 @@ class ClaimedLane:
     generation: int
     failures: int
 
+    def __str__(self) -> str:
+        return f"Lane {self.id}"
+
 
 @dataclass(frozen=True)
 class Job:

@@ -19,7 +19,7 @@ from headwater.common.states import (
     Operation,
     RequestState,
 )
-from headwater.db import claims, moments, resources, subclouds
+from headwater.db import claims, leases, moments, resources, subclouds
 from headwater.db.connection import Database, retried
 from headwater.db.models import orch_job, orch_request, subcloud, subcloud_sync
 from headwater.db.records import Batch, ClaimedLane, QueuedRequest, Request, RequestResult
@@ -83,9 +83,9 @@ def next_batch(database: Database, lane: ClaimedLane, limit: int) -> Batch:
     there are no more. Raises LeaseLost.
     """
     with database.write() as connection:
-        state = connection.execute(_held_lane(database.dialect), claims.key(lane)).one_or_none()
+        state = connection.execute(_held_lane(database.dialect), leases.key(lane)).one_or_none()
         if state is None:
-            raise claims.lost(lane)
+            raise leases.lost(lane)
         rows: Sequence[sa.Row[Any]] = []
         if state.served:
             rows = connection.execute(_PENDING, {"p_lane": lane.id, "p_limit": limit}).all()
@@ -128,7 +128,7 @@ def _held_lane(dialect: str) -> sa.Select[Any]:
             *subcloud.c,
         )
         .join(subcloud, subcloud.c.id == subcloud_sync.c.subcloud_id)
-        .where(claims.held(dialect))
+        .where(leases.held(subcloud_sync, dialect))
         # Nobody takes the lane over between this look and the write that follows.
         .with_for_update(of=subcloud_sync, key_share=True)
     )
@@ -243,15 +243,17 @@ def queue_again(connection: sa.Connection, lane: ClaimedLane) -> None:
 
 def fence(database: Database, connection: sa.Connection, lane: ClaimedLane, lease: float) -> None:
     """Renew a lease within the caller's transaction; raises LeaseLost when it is gone."""
-    renewed = connection.execute(_fence(database.dialect), {**claims.key(lane), "p_lease": lease})
+    renewed = connection.execute(_fence(database.dialect), {**leases.key(lane), "p_lease": lease})
     if renewed.rowcount != 1:
-        raise claims.lost(lane)
+        raise leases.lost(lane)
 
 
 @functools.cache
 def _fence(dialect: str) -> sa.Update:
     until = moments.after(dialect, sa.bindparam("p_lease", type_=sa.Float()))
-    return subcloud_sync.update().where(claims.held(dialect)).values(lease_until=until)
+    return (
+        subcloud_sync.update().where(leases.held(subcloud_sync, dialect)).values(lease_until=until)
+    )
 
 
 def of_job(

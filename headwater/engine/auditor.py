@@ -11,7 +11,7 @@ from headwater.common.errors import HeadwaterError, SecretUnreadable
 from headwater.common.states import DriftAction
 from headwater.db import audits, drift, moments, unmanaged
 from headwater.db.connection import Database
-from headwater.db.records import Batch
+from headwater.db.records import Batch, ClaimedLane
 from headwater.engine import audit
 from headwater.engine.audit import Audit, AuditFailed, AuditPolicy
 from headwater.engine.lease import Lease, ticks
@@ -37,7 +37,7 @@ class Auditor:
     def __init__(self, database: Database, handler: LaneHandler, policy: AuditPolicy):
         self._database, self._handler, self._policy = database, handler, policy
 
-    def run(self, lease: Lease, batch: Batch, guard: Guard) -> Done | Retry | None:
+    def run(self, lease: Lease[ClaimedLane], batch: Batch, guard: Guard) -> Done | Retry | None:
         """Audit the lane of a batch whose requests have all run.
 
         `guard` is called between the calls to the subcloud, and may let further requests run.
@@ -45,7 +45,7 @@ class Auditor:
         what came of it is written, and repairs are the lane's next requests. None: the same, but
         nobody asked the subcloud. Raises LeaseLost, and what `guard` raises.
         """
-        audits.begin(self._database, lease.lane, lease.seconds)
+        audits.begin(self._database, lease.row, lease.seconds)
         started_at = clock.now()
         found = self._compare(lease, batch, guard)
         if isinstance(found, Audit) and guard.ran:
@@ -58,7 +58,7 @@ class Auditor:
             LOG.warning("%s cannot be audited: %s", batch.subcloud.region_name, found.reason)
             audits.fail(
                 self._database,
-                lease.lane,
+                lease.row,
                 found.reason,
                 next_in=min(self._policy.again, self._policy.interval),
                 lease=lease.seconds,
@@ -68,8 +68,10 @@ class Auditor:
         lease.renewed(began)
         return None if isinstance(found, AuditFailed) and not found.answered else Done()
 
-    def _compare(self, lease: Lease, batch: Batch, guard: Guard) -> Audit | AuditFailed | Retry:
-        work = LaneWork(lease.lane, batch.subcloud, (), guard)
+    def _compare(
+        self, lease: Lease[ClaimedLane], batch: Batch, guard: Guard
+    ) -> Audit | AuditFailed | Retry:
+        work = LaneWork(lease.row, batch.subcloud, (), guard)
         try:
             return self._handler.compare(work, fresh=batch.audit_fresh or batch.initial_sync)
         except SecretUnreadable as error:
@@ -81,8 +83,8 @@ class Auditor:
             LOG.exception("%s: the audit broke", batch.subcloud.region_name)
             return AuditFailed(f"Internal error: {type(error).__name__}; see the log.", False)
 
-    def _save(self, lease: Lease, batch: Batch, found: Audit) -> None:
-        lane, policy = lease.lane, self._policy
+    def _save(self, lease: Lease[ClaimedLane], batch: Batch, found: Audit) -> None:
+        lane, policy = lease.row, self._policy
         verdict = audit.judge(
             found,
             busy=audits.busy(self._database, lane, found.listed_at),

@@ -67,7 +67,7 @@ class LaneRun:
 class _Hold:
     """A lane while it is run, and what has come of it so far."""
 
-    lease: Lease
+    lease: Lease[ClaimedLane]
     #: Whether the worker is to end.
     stopping: Callable[[], bool]
     #: The lane's counter when its requests were last read.
@@ -135,13 +135,15 @@ class LaneRunner:
         self._auditor = Auditor(database, handler, audits)
         self._policy, self._batch, self._breaker_after = policy, batch, breaker_after
 
-    def run(self, lease: Lease, stopping: Callable[[], bool] = lambda: False) -> LaneRun:
+    def run(
+        self, lease: Lease[ClaimedLane], stopping: Callable[[], bool] = lambda: False
+    ) -> LaneRun:
         """Run a lane until it is empty, has to wait or had its share, then release it.
 
         It is released after the request at hand when `stopping` says so. A lane whose lease is lost
         is left alone.
         """
-        lane, hold = lease.lane, _Hold(lease, stopping)
+        lane, hold = lease.row, _Hold(lease, stopping)
         pause = None
         try:
             pause = self._run(hold)
@@ -155,7 +157,7 @@ class LaneRunner:
         return LaneRun(hold.touched, None if pause is None else pause.seconds)
 
     def _run(self, hold: _Hold) -> _Pause | None:
-        lease, failures = hold.lease, hold.lease.lane.failures
+        lease, failures = hold.lease, hold.lease.row.failures
         for turn in itertools.count(1):
             batch = self._take(hold)
             progress = Progress(self._database, lease)
@@ -172,12 +174,12 @@ class LaneRunner:
                 pause = self._audit(hold, batch)
                 if pause is None:
                     continue  # what it found is to be repaired
-            self._release(lease.lane, hold.wakeups, progress.take(), pause, more=full)
+            self._release(lease.row, hold.wakeups, progress.take(), pause, more=full)
             return pause
         raise AssertionError("counting does not end")
 
     def _take(self, hold: _Hold) -> Batch:
-        batch = requests.next_batch(self._database, hold.lease.lane, self._batch)
+        batch = requests.next_batch(self._database, hold.lease.row, self._batch)
         hold.wakeups = batch.wakeups
         hold.touched.update(request.job_id for request in batch.requests)
         return batch
@@ -196,7 +198,7 @@ class LaneRunner:
 
     def _audit(self, hold: _Hold, batch: Batch) -> _Pause | None:
         """Audit the lane; the pause after which it is tried again, where it could not be."""
-        lane = hold.lease.lane
+        lane = hold.lease.row
         between = _Between(
             hold,
             lambda: subclouds.is_served(self._database, lane.subcloud_id),
@@ -243,8 +245,10 @@ class LaneRunner:
             failures = 0
         return None
 
-    def _prepare(self, lease: Lease, batch: Batch) -> tuple[Replay, list[Work]] | _Pause:
-        lane = lease.lane
+    def _prepare(
+        self, lease: Lease[ClaimedLane], batch: Batch
+    ) -> tuple[Replay, list[Work]] | _Pause:
+        lane = lease.row
         try:
             works = [self._decrypt(request) for request in batch.requests]
             return self._handler.open(LaneWork(lane, batch.subcloud, works, lease.check)), works

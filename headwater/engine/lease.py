@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A worker's timed hold on a lane, as its own process knows it."""
+"""A worker's timed hold on a lane or a task, as its own process knows it."""
 
 import time
+from typing import Generic, TypeVar
 
 from headwater.common.errors import LeaseLost
-from headwater.db.records import ClaimedLane
+from headwater.db.leases import Held
 
 
 def ticks() -> float:
@@ -16,21 +17,24 @@ def ticks() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-class Lease:
+Row = TypeVar("Row", bound=Held)
+
+
+class Lease(Generic[Row]):
     """Counts from before the database was asked, so it never lasts longer than there.
 
     Safe for many threads.
     """
 
-    def __init__(self, lane: ClaimedLane, seconds: float, began: float):
-        self.lane, self.seconds = lane, seconds
+    def __init__(self, row: Row, seconds: float, began: float):
+        self.row, self.seconds = row, seconds
         self._until = began + seconds
         self._lost = False
 
     def check(self) -> None:
-        """Raise LeaseLost unless the lane is still held; asked before anything is changed."""
+        """Raise LeaseLost unless the row is still held; asked before anything is changed."""
         if self._lost or ticks() >= self._until:
-            raise LeaseLost(f"Lane {self.lane.id}: its lease of {self.seconds:g} s has ended.")
+            raise LeaseLost(f"{self.row}: its lease of {self.seconds:g} s has ended.")
 
     def renewed(self, began: float) -> None:
         """The database renewed it; it was asked at `began` of `ticks`."""

@@ -5,7 +5,7 @@ import time
 
 from headwater.db import requests
 from headwater.db.connection import Database
-from headwater.db.records import RequestResult
+from headwater.db.records import ClaimedLane, RequestResult
 from headwater.engine.lease import Lease, ticks
 
 _MOST = 20
@@ -15,7 +15,7 @@ _SECONDS = 0.5
 class Progress:
     """Collects results of one lane. What a crash loses is replayed, which is safe."""
 
-    def __init__(self, database: Database, lease: Lease):
+    def __init__(self, database: Database, lease: Lease[ClaimedLane]):
         self._database, self._lease = database, lease
         self._results: list[RequestResult] = []
         self._oldest = 0.0
@@ -38,7 +38,7 @@ class Progress:
         if self._results:
             began = ticks()
             requests.save_results(
-                self._database, self._lease.lane, self._results, self._lease.seconds
+                self._database, self._lease.row, self._results, self._lease.seconds
             )
             self._lease.renewed(began)
             self._results = []

@@ -17,6 +17,7 @@ from typing import TextIO
 
 from headwater.db.connection import connect
 from headwater.engine.execution import LaneRunner
+from headwater.engine.lane_source import LaneSource
 from headwater.engine.outcome import Done, Outcome
 from headwater.engine.retry import Policy
 from headwater.engine.task import LaneWork, Work
@@ -64,8 +65,8 @@ def main(url: str, output: TextIO) -> None:
         batch=50,
         breaker_after=3,
     )
-    settings = WorkerSettings(("identity",), 20, 4, lease=15, poll_interval=0.5)
-    worker = Worker(database, runner, settings)
+    settings = WorkerSettings(20, lease=15, poll_interval=0.5)
+    worker = Worker(LaneSource(database, runner, ("identity",), 4), settings)
     worker.start()
     sys.stdout.write("ready\n")
     sys.stdout.flush()

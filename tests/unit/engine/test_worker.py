@@ -13,7 +13,9 @@ from headwater.common.errors import DatabaseUnavailable, LeaseLost
 from headwater.common.states import Management, RequestState, SyncRequest, SyncStatus
 from headwater.db import jobs, lanes, subclouds
 from headwater.db.models import orch_job, subcloud_sync
+from headwater.db.records import ClaimedLane
 from headwater.engine.execution import LaneRunner
+from headwater.engine.lane_source import LaneSource
 from headwater.engine.outcome import Done, Failed, Outcome, Retry
 from headwater.engine.retry import Policy
 from headwater.engine.task import LaneWork, Work
@@ -70,7 +72,7 @@ class WorkerTestCase(databases.DatabaseTestCase):
         poll_interval: float = NEVER,
         endpoint_types: tuple[str, ...] = ("identity",),
         spread: Callable[[], None] | None = None,
-    ) -> Worker:
+    ) -> Worker[ClaimedLane]:
         runner = LaneRunner(
             self.database,
             NoKeys(),  # type: ignore[arg-type]
@@ -80,15 +82,8 @@ class WorkerTestCase(databases.DatabaseTestCase):
             breaker_after=3,
         )
         made = Worker(
-            self.database,
-            runner,
-            WorkerSettings(
-                endpoint_types=endpoint_types,
-                threads=threads,
-                lanes_per_subcloud=4,
-                lease=lease,
-                poll_interval=poll_interval,
-            ),
+            LaneSource(self.database, runner, endpoint_types, 4),
+            WorkerSettings(threads=threads, lease=lease, poll_interval=poll_interval),
             spread,
         )
         self.addCleanup(made.stop, PATIENCE)
