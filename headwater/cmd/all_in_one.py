@@ -12,6 +12,7 @@ from oslo_config import cfg
 from headwater.api_proxy import deploy
 from headwater.cmd import build, launch, listening, policies, rest_api
 from headwater.common import auth
+from headwater.common.states import PodService
 from headwater.engine.notifier import DirectNotifier
 from headwater.engine.presence import Presence
 from headwater.engine.service import EngineWorkerService
@@ -50,12 +51,22 @@ def _serve(conf: cfg.ConfigOpts) -> None:
         for item in addresses
     ]
     presence = Presence(opened, worker.owner, "all-in-one")
+    pod_workers = build.pod_workers(conf, opened, keys, PodService)
     engine = EngineWorkerService(
-        lambda: [worker, periodic, presence], conf.graceful_shutdown_timeout
+        lambda: [worker, *pod_workers.values(), periodic, presence], conf.graceful_shutdown_timeout
     )
     gateway = listening.gateway_service(conf, addresses, lambda: gateways)
     api = listening.api_service(
-        conf, lambda: rest_api.make(conf, known, rules, opened, keys, worker.look, brokers=())
+        conf,
+        lambda: rest_api.make(
+            conf,
+            known,
+            rules,
+            opened,
+            keys,
+            rest_api.Wakes(worker.look, lambda service: pod_workers[service].look()),
+            brokers=(),
+        ),
     )
     launch.alone(conf, engine, gateway, api).wait()
 

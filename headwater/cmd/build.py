@@ -3,7 +3,7 @@
 
 import functools
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from oslo_config import cfg
@@ -15,9 +15,10 @@ from headwater.common.endpoints.registry import Registry, load_registry
 from headwater.common.errors import ConfigurationError, HeadwaterError, InvalidInput
 from headwater.common.secrets import KeyRing
 from headwater.common.sessions import Greeter, ServiceClient, configured_session
-from headwater.common.states import AuditMode
-from headwater.db import audits, jobs, lanes, schema
+from headwater.common.states import AuditMode, PodService
+from headwater.db import audits, jobs, lanes, schema, tasks
 from headwater.db.connection import Database, connect
+from headwater.db.pod_records import ClaimedTask
 from headwater.db.records import ClaimedLane
 from headwater.engine.audit import AuditPolicy
 from headwater.engine.execution import LaneRunner
@@ -25,8 +26,12 @@ from headwater.engine.lane_source import LaneSource
 from headwater.engine.periodic import Periodic, PeriodicRunner
 from headwater.engine.purge import purge
 from headwater.engine.retry import Policy
+from headwater.engine.task_execution import TaskRunner
+from headwater.engine.task_source import TaskSource
 from headwater.engine.worker import Worker, WorkerSettings
 from headwater.orchestrator.availability import Prober, ProbeSettings
+from headwater.orchestrator.podm.access import PodAccess, PodAccessSettings
+from headwater.orchestrator.podm.handler import PodHandler
 from headwater.orchestrator.subclouds import AccessSettings, SubcloudAccess
 from headwater.orchestrator.sync.audit import AuditSettings, Comparer
 from headwater.orchestrator.sync.central import CentralReader
@@ -44,6 +49,9 @@ _AUDITS = 50
 
 #: Seconds between two looks for probes that are due.
 _PROBES_INTERVAL = 2.0
+
+#: Seconds between two looks for tasks whose deadline has passed.
+_EXPIRE_INTERVAL = 2.0
 
 #: Seconds between two looks for jobs that are past their retention.
 _PURGE_INTERVAL = 3600.0
@@ -171,11 +179,7 @@ def worker(
         opened,
         keys,
         handler,
-        policy=Policy(
-            max_tries=settings.max_tries,
-            retry_delay=settings.retry_delay,
-            max_retry_delay=settings.max_retry_delay,
-        ),
+        policy=retry_policy(conf),
         batch=settings.batch,
         breaker_after=settings.breaker_failures,
         audits=AuditPolicy(
@@ -192,6 +196,39 @@ def worker(
             poll_interval=settings.poll_interval,
         ),
         spread,
+    )
+
+
+def pod_workers(
+    conf: cfg.ConfigOpts, opened: Database, keys: KeyRing, services: Iterable[PodService]
+) -> Mapping[PodService, Worker[ClaimedTask]]:
+    """A worker per functional service: a flood of one kind of tasks delays no other."""
+    settings, engine = conf.pods, conf.engine
+    access = PodAccess(
+        keys,
+        PodAccessSettings(settings.connect_timeout, settings.timeout, settings.keep_alive),
+    )
+    runner = TaskRunner(opened, keys, PodHandler(opened, access), retry_policy(conf))
+    return {
+        service: Worker(
+            TaskSource(opened, runner, (service,), settings.tasks_per_pod),
+            WorkerSettings(
+                threads=settings.green_threads,
+                lease=engine.lease,
+                poll_interval=engine.poll_interval,
+            ),
+        )
+        for service in services
+    }
+
+
+def retry_policy(conf: cfg.ConfigOpts) -> Policy:
+    """When what failed is tried again."""
+    settings = conf.engine
+    return Policy(
+        max_tries=settings.max_tries,
+        retry_delay=settings.retry_delay,
+        max_retry_delay=settings.max_retry_delay,
     )
 
 
@@ -234,6 +271,12 @@ def periodic_runner(
         works.append(Periodic("due-audits", _AUDITS_INTERVAL, ask_audits))
     if keep:
         works.append(Periodic("purge-jobs", _PURGE_INTERVAL, lambda: purge(opened, keep)))
+    works.append(Periodic("expire-tasks", _EXPIRE_INTERVAL, lambda: tasks.expire(opened)))
+    kept = conf.pods.task_retention_days * 86400.0
+    if kept:
+        works.append(
+            Periodic("purge-tasks", _PURGE_INTERVAL, lambda: tasks.purge(opened, kept, limit=10000))
+        )
     return PeriodicRunner(opened, owner, tuple(works), settings.lease)
 
 

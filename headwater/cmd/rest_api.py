@@ -6,6 +6,7 @@ Shared by headwater-api, headwater-all-in-one and `headwater.wsgi`: nothing here
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 
 from oslo_config import cfg
@@ -15,14 +16,25 @@ from headwater.common import auth, messaging
 from headwater.common.endpoints.registry import Registry
 from headwater.common.policy import Policy
 from headwater.common.secrets import KeyRing
+from headwater.common.states import PodService
 from headwater.db.connection import Database
 from headwater.engine.fleet import Fleet
 from headwater.engine.notifier import QueueNotifier
 from headwater.engine.rpc import EngineWorkerClient
+from headwater.engine.task_rpc import TaskClient
 from headwater.orchestrator.api.app import Api
 from headwater.orchestrator.api.health import Health
 from headwater.orchestrator.api.parts import Parts
-from headwater.orchestrator.watch import JobWatch
+from headwater.orchestrator.podm.access import known_drivers
+from headwater.orchestrator.watch import JobWatch, TaskWatch
+
+
+@dataclass(frozen=True)
+class Wakes:
+    """How workers are told that there is something to do; neither blocks nor raises."""
+
+    lanes: Callable[[], None]
+    service: Callable[[PodService], None]
 
 
 def prepare(conf: cfg.ConfigOpts) -> Callable[[], Api]:
@@ -38,16 +50,19 @@ def prepare(conf: cfg.ConfigOpts) -> Callable[[], Api]:
     brokers = messaging.broker_addresses(conf)
 
     def build_one() -> Api:
-        client = EngineWorkerClient(messaging.transport(conf))
+        transport = messaging.transport(conf)
+        client = EngineWorkerClient(transport)
         workers = QueueNotifier(lambda _: client.lanes_waiting())
+        services = QueueNotifier(TaskClient(transport).tasks_waiting)
         workers.start()
+        services.start()
         return make(
             conf,
             known,
             policies.load(conf, known),
             build.open_database(conf),
             build.key_ring(conf),
-            lambda: workers.notify("lanes"),
+            Wakes(lambda: workers.notify("lanes"), services.notify),
             brokers,
         )
 
@@ -60,10 +75,10 @@ def make(
     rules: Policy,
     database: Database,
     key_ring: KeyRing,
-    wake: Callable[[], None],
+    wakes: Wakes,
     brokers: Sequence[tuple[str, int]],
 ) -> Api:
-    """The API. `wake` lets workers look for work; `brokers` is empty in the embedded mode."""
+    """The API. `brokers` is empty in the embedded mode."""
     parts = Parts(
         database=database,
         key_ring=key_ring,
@@ -71,7 +86,10 @@ def make(
         audit_modes={name: build.audit_mode(conf, name) for name in known.names},
         fleet=Fleet(database, known.names),
         watch=JobWatch(database),
-        wake=wake,
+        wake=wakes.lanes,
+        tasks=TaskWatch(database),
+        wake_service=wakes.service,
+        pod_drivers=known_drivers(),
     )
     return Api(
         Health(database, brokers),

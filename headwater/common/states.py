@@ -184,3 +184,50 @@ class Availability(StrEnum):
     UNKNOWN = "unknown"
     ONLINE = "online"
     OFFLINE = "offline"
+
+
+class TaskState(StrEnum):
+    """Where a tracked operation on a pod stands."""
+
+    PENDING = "pending"
+    """Waits for a worker of its service."""
+    RUNNING = "running"
+    """A worker is at it."""
+    WAITING = "waiting"
+    """The pod is at it; the task looks again and again how far it has come."""
+    UNKNOWN = "unknown"
+    """An order's answer was lost; the pod is read to find out whether it took it."""
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed-out"
+    """Its deadline has passed; what the pod still does, it does unwatched."""
+
+
+#: Tasks in these states have ended.
+ENDED = (
+    TaskState.COMPLETED,
+    TaskState.FAILED,
+    TaskState.CANCELLED,
+    TaskState.TIMED_OUT,
+)
+
+
+class PodService(StrEnum):
+    """The functional services: each runs the tasks of its kind, on a topic of its own."""
+
+    COMPUTE = "compute"
+    NETWORK = "network"
+    STORAGE = "storage"
+    TELEMETRY = "telemetry"
+
+
+class PowerAction(StrEnum):
+    """What a machine's power button does."""
+
+    ON = "on"
+    OFF = "off"
+    """At once, without asking the operating system."""
+    SHUTDOWN = "shutdown"
+    """The operating system is asked to end."""
+    RESET = "reset"

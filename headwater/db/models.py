@@ -14,6 +14,7 @@ from headwater.common.states import (
     RequestState,
     SyncRequest,
     SyncStatus,
+    TaskState,
 )
 from headwater.db.types import Id, LongText, UtcDateTime
 
@@ -43,6 +44,21 @@ _TEXT_KEY = {name: value for name, value in _OPTIONS.items() if name != "sqlite_
 
 def _reference(name: str, target: str) -> sa.Column[int]:
     return sa.Column(name, Id, sa.ForeignKey(f"{target}.id", ondelete="CASCADE"), nullable=False)
+
+
+def leased() -> list[sa.Column[Any]]:
+    """The columns of rows that are worked on under a lease; see `db.leases`."""
+    return [
+        sa.Column("sync_request", sa.String(16), nullable=False, default=SyncRequest.NONE),
+        sa.Column("requested_at", UtcDateTime),
+        # Raised by every claim; a worker whose generation is gone cannot write.
+        sa.Column("generation", sa.BigInteger, nullable=False, default=0),
+        sa.Column("lease_owner", sa.String(255)),
+        sa.Column("lease_until", UtcDateTime),
+        sa.Column("next_try_at", UtcDateTime),
+        # Tries without success since the last success; the back-off grows with it.
+        sa.Column("failures", sa.Integer, nullable=False, default=0),
+    ]
 
 
 subcloud = sa.Table(
@@ -166,19 +182,11 @@ subcloud_sync = sa.Table(
     sa.Column("id", Id, primary_key=True),
     _reference("subcloud_id", "subcloud"),
     sa.Column("endpoint_type", sa.String(63), nullable=False),
-    sa.Column("sync_request", sa.String(16), nullable=False, default=SyncRequest.NONE),
+    *leased(),
     sa.Column("sync_status", sa.String(16), nullable=False, default=SyncStatus.UNKNOWN),
     sa.Column("sync_status_changed_at", UtcDateTime),
     # Raised by every notify, also while the lane runs; the release compares it.
     sa.Column("wakeups", sa.BigInteger, nullable=False, default=0),
-    sa.Column("requested_at", UtcDateTime),
-    # Raised by every claim; a worker whose generation is gone cannot write.
-    sa.Column("generation", sa.BigInteger, nullable=False, default=0),
-    sa.Column("lease_owner", sa.String(255)),
-    sa.Column("lease_until", UtcDateTime),
-    sa.Column("next_try_at", UtcDateTime),
-    # Tries without success since the last success; the back-off grows with it.
-    sa.Column("failures", sa.Integer, nullable=False, default=0),
     sa.Column("last_error", sa.Text),
     sa.Column(
         "audit_status",
@@ -298,4 +306,90 @@ periodic_work = sa.Table(
     sa.Column("last_finished_at", UtcDateTime),
     sa.Column("last_error", sa.Text),
     **_TEXT_KEY,
+)
+
+#: Pod managers, and lists of BMCs that are used like one.
+pod = sa.Table(
+    "pod",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("name", sa.String(255), nullable=False, unique=True),
+    sa.Column("description", sa.String(255)),
+    sa.Column("driver", sa.String(63), nullable=False),
+    # JSON list of addresses: one of a pod manager, one per BMC of a fleet.
+    sa.Column("addresses", LongText, nullable=False),
+    sa.Column("username", sa.String(255), nullable=False),
+    # Encrypted JSON object with the password.
+    sa.Column("credentials", LongText, nullable=False),
+    # The certificates of the authorities that signed the pod's TLS certificates, as PEM.
+    sa.Column("ca_certificates", LongText),
+    sa.Column("availability_status", sa.String(16), nullable=False, default=Availability.UNKNOWN),
+    # When the inventory was last read whole.
+    sa.Column("synced_at", UtcDateTime),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime, nullable=False),
+    **_OPTIONS,
+)
+
+#: The systems of pods, as their inventories were last read.
+machine = sa.Table(
+    "machine",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    _reference("pod_id", "pod"),
+    # Address and path of its Redfish ComputerSystem.
+    sa.Column("uri", sa.String(1024), nullable=False),
+    # SHA-256 of `uri` in hexadecimal: what databases can hold a unique index of.
+    sa.Column("uri_hash", sa.String(64), nullable=False),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("power_state", sa.String(16)),
+    sa.Column("health", sa.String(16)),
+    sa.Column("cpus", sa.Integer),
+    sa.Column("memory_mib", sa.BigInteger),
+    # JSON object: maker, model, serial number and the like.
+    sa.Column("properties", LongText, nullable=False),
+    sa.Column("seen_at", UtcDateTime, nullable=False),
+    # NULL while the inventory has it.
+    sa.Column("missing_since", UtcDateTime),
+    sa.UniqueConstraint("pod_id", "uri_hash"),
+    **_OPTIONS,
+)
+
+#: Tracked operations on pods.
+task = sa.Table(
+    "task",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("service", sa.String(16), nullable=False),
+    sa.Column("action", sa.String(63), nullable=False),
+    _reference("pod_id", "pod"),
+    # What of the pod it works on; tasks of one target run one after the other. Empty: the pod.
+    sa.Column("target", sa.String(255), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False, default=TaskState.PENDING),
+    *leased(),
+    sa.Column("try_count", sa.Integer, nullable=False, default=0),
+    sa.Column("cancel_requested", sa.Boolean, nullable=False, default=False),
+    # Encrypted JSON object; NULL once it has ended.
+    sa.Column("parameters", LongText),
+    # JSON object: what its handler has to know to go on where it was, such as an operation's URI.
+    sa.Column("position", LongText),
+    sa.Column("percent", sa.Integer, nullable=False, default=0),
+    sa.Column("message", sa.Text),
+    # JSON object.
+    sa.Column("result", LongText),
+    sa.Column("error", sa.Text),
+    sa.Column("user_id", sa.String(255)),
+    sa.Column("user_name", sa.String(255)),
+    sa.Column("project_id", sa.String(255)),
+    sa.Column("request_id", sa.String(255)),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("started_at", UtcDateTime),
+    sa.Column("finished_at", UtcDateTime),
+    sa.Column("deadline_at", UtcDateTime, nullable=False),
+    sa.Index("ix_task_due", "service", "sync_request", "requested_at"),
+    sa.Index("ix_task_target", "pod_id", "target", "finished_at"),
+    sa.Index(None, "lease_owner"),
+    **_OPTIONS,
 )

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from headwater.common.states import RequestState
 from headwater.db import jobs, lanes, requests
 from headwater.db.models import orch_job, orch_request
-from headwater.orchestrator.api.v1.jobs import events_of
+from headwater.orchestrator.api.events import events_of
+from headwater.orchestrator.api.v1 import views
 from tests.support import builders, databases
 from tests.support.api import ADMIN, ApiTestCase
 from tests.support.waiting import PATIENCE
@@ -173,7 +174,8 @@ class ChangedJobsTest(JobsTestCase):
 
 class EventsTest(JobsTestCase):
     def stream(self, last: str | None = None) -> Iterator[bytes]:
-        return events_of(self.parts.watch, jobs.get(self.database, self.job.uuid), last)
+        found = jobs.get(self.database, self.job.uuid)
+        return events_of(self.parts.watch, found, views.job, last)
 
     def read(self, event: bytes) -> tuple[str, str, dict[str, Any]]:
         fields = dict(line.split(": ", 1) for line in event.decode().strip().splitlines())

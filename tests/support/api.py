@@ -12,14 +12,17 @@ from oslo_config import cfg
 
 from headwater.cmd import policies
 from headwater.common.auth import Refusals, WsgiApp
+from headwater.common.context import Caller
 from headwater.common.endpoints.registry import load_registry
 from headwater.common.secrets import KeyRing
 from headwater.common.states import AuditMode
+from headwater.db import tasks
+from headwater.db.records import Job
 from headwater.engine.fleet import Fleet
 from headwater.orchestrator.api.app import Api
 from headwater.orchestrator.api.parts import Parts
-from headwater.orchestrator.watch import JobWatch
-from tests.support import databases
+from headwater.orchestrator.watch import JobWatch, TaskWatch
+from tests.support import databases, pod_builders
 
 TOKEN = "a-token"
 
@@ -66,6 +69,9 @@ class ApiTestCase(databases.DatabaseTestCase):
             fleet=Fleet(self.database, self.registry.names),
             watch=JobWatch(self.database, interval=0.01),
             wake=lambda: self.woken.append("look"),
+            tasks=TaskWatch(self.database, interval=0.01),
+            wake_service=lambda service: self.woken.append(service.value),
+            pod_drivers=("bmc_fleet", "fake"),
         )
         conf = cfg.ConfigOpts()
         conf([], project="headwater", default_config_files=[], default_config_dirs=[])
@@ -119,6 +125,26 @@ class ApiTestCase(databases.DatabaseTestCase):
     def call(self, method: str, path: str, body: object = None, **headers: str) -> webob.Response:
         """One exchange of an admin."""
         return self.ask(path, method, body, caller=ADMIN, **headers)
+
+    def known_paths(self, job: Job) -> Callable[[str], dict[str, str]]:
+        """Gives the parameters with which a route's path leads to something.
+
+        There is a job, and a subcloud and a pod named `one`; this adds the pod with its machine and
+        a task that has ended.
+        """
+        pod = pod_builders.add_pod(self.database, "one")
+        machine = pod_builders.add_machine(self.database, pod)
+        task = pod_builders.add_task(
+            self.database, pod, caller=Caller(job.user_id, None, job.project_id)
+        )
+        tasks.cancel(self.database, task.uuid)
+        ids = {"jobs": job.uuid, "machines": machine.uuid, "tasks": task.uuid}
+
+        def parameters(path: str) -> dict[str, str]:
+            known = {"name": "one", "id": ids.get(path.split("/")[2], "")}
+            return {name: value for name, value in known.items() if f"{{{name}}}" in path}
+
+        return parameters
 
     def refused(self, answer: webob.Response) -> dict[str, Any]:
         """The only error of an answer that has to be one."""

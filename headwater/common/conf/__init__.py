@@ -21,12 +21,13 @@ from headwater.common.conf import (
     central,
     endpoints,
     engine,
+    pods,
     secrets,
     subclouds,
 )
 from headwater.common.errors import ConfigurationError
 
-_MODULES = (base, api, api_proxy, central, endpoints, engine, secrets, subclouds)
+_MODULES = (base, api, api_proxy, central, endpoints, engine, pods, secrets, subclouds)
 
 
 def load(

@@ -132,10 +132,12 @@ def _query(environ: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def _json(request: Any) -> object:
     """The body; an empty one is an empty object."""
-    if not request.body:
+    # Not request.body, which copies long ones to a file and leaves that open.
+    body = request.body_file.read()
+    if not body:
         return {}
     try:
-        return json.loads(request.body, parse_constant=_no_constant)
+        return json.loads(body, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise InvalidInput("body: is not JSON.") from None
 

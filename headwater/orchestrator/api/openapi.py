@@ -9,11 +9,11 @@ from headwater.orchestrator.api import schemas
 from headwater.orchestrator.api.route import Route, RouteTable
 
 _PARAMETERS: Mapping[str, Mapping[str, Any]] = {
-    "name": {**schemas.REGION_NAME, "description": "Region name of the subcloud."},
+    "name": {**schemas.REGION_NAME, "description": "Name of the subcloud or the pod."},
     "id": {
         "type": "string",
         "minLength": 1,
-        "description": "Id of the job, or the client's own request id.",
+        "description": "Id of what the path names; of a job also the client's own request id.",
     },
 }
 
@@ -44,7 +44,7 @@ def document(table: RouteTable, version: str) -> dict[str, Any]:
         "info": {
             "title": "headwater",
             "version": version,
-            "description": "The orchestrator of headwater: subclouds, jobs, drift.",
+            "description": "The orchestrator of headwater: subclouds, jobs, drift, pods.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],

@@ -14,9 +14,12 @@ from headwater.common.states import (
     JobState,
     Management,
     Operation,
+    PodService,
+    PowerAction,
     RequestState,
     SyncRequest,
     SyncStatus,
+    TaskState,
 )
 from headwater.orchestrator.api.route import MOST, USUAL
 
@@ -109,6 +112,53 @@ CHANGED_SUBCLOUD = _object(
 NOTHING: Json = {"type": "object", "maxProperties": 0}
 UNMANAGE = {**_object({"drop_backlog": {"type": "boolean", "default": False}}), "required": []}
 MARK = _object({"endpoint_type": _FULL_TEXT, "resource_type": _FULL_TEXT, "key": _FULL_TEXT})
+
+#: Seconds after which a task is given up where the client does not say.
+USUAL_DEADLINE = 600
+
+_DEADLINE = {
+    "type": "integer",
+    "minimum": 1,
+    "maximum": 86400,
+    "default": USUAL_DEADLINE,
+    "description": "Seconds after which the task is given up.",
+}
+DEADLINE_ONLY = {**_object({"deadline": _DEADLINE}), "required": []}
+POWER = _object({"action": one_of(PowerAction), "deadline": _DEADLINE}, "action")
+
+_POD_ACCESS: Json = {
+    "description": {**_TEXT, "type": ["string", "null"]},
+    "driver": {**_FULL_TEXT, "maxLength": 63, "description": "Such as bmc_fleet."},
+    "addresses": {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": 10000,
+        "uniqueItems": True,
+        "items": {
+            "type": "string",
+            "maxLength": 255,
+            "pattern": r"^(?!.*\n)https?://[^/@?#\x00-\x20]+$",
+        },
+        "description": "Of the pod manager, or of each BMC, such as https://10.0.0.7.",
+    },
+    "username": _FULL_TEXT,
+    "password": {**_ACCESS["password"], "description": "Stored encrypted and never shown."},
+    "ca_certificates": {
+        "type": ["string", "null"],
+        "maxLength": 60000,
+        "pattern": r"^[^\x00]*$",
+        "description": "PEM; null: the system's authorities.",
+    },
+}
+
+NEW_POD = _object(
+    {
+        "pod": _object(
+            {"name": REGION_NAME, **_POD_ACCESS}, "name", "driver", "addresses", "password"
+        )
+    }
+)
+CHANGED_POD = _object({"pod": {**_object(_POD_ACCESS), "required": [], "minProperties": 1}})
 
 _LANE: Json = {
     "id": _COUNT,
@@ -241,6 +291,59 @@ COMPONENTS: Json = {
             "finished_at": _TIME,
         }
     ),
+    "Pod": _object(
+        {
+            "name": {"type": "string"},
+            "description": _MAYBE_TEXT,
+            "driver": {"type": "string"},
+            "addresses": {"type": "array", "items": {"type": "string"}},
+            "username": {"type": "string"},
+            "ca_certificates": _MAYBE_TEXT,
+            "availability_status": one_of(Availability),
+            "synced_at": _TIME,
+            "created_at": _TIME,
+            "updated_at": _TIME,
+        }
+    ),
+    "Machine": _object(
+        {
+            "id": {"type": "string", "format": "uuid"},
+            "pod": {"type": "string"},
+            "uri": {"type": "string"},
+            "name": {"type": "string"},
+            "power_state": _MAYBE_TEXT,
+            "health": _MAYBE_TEXT,
+            "cpus": {"type": ["integer", "null"]},
+            "memory_mib": {"type": ["integer", "null"]},
+            "properties": {"type": "object"},
+            "seen_at": _TIME,
+            "missing_since": _TIME,
+        }
+    ),
+    "Task": _object(
+        {
+            "id": {"type": "string", "format": "uuid"},
+            "service": one_of(PodService),
+            "action": {"type": "string"},
+            "pod": {"type": "string"},
+            "machine": _MAYBE_TEXT,
+            "state": one_of(TaskState),
+            "percent": _COUNT,
+            "message": _MAYBE_TEXT,
+            "result": {"type": ["object", "null"]},
+            "error": _MAYBE_TEXT,
+            "try_count": _COUNT,
+            "cancel_requested": {"type": "boolean"},
+            "user_id": _MAYBE_TEXT,
+            "user_name": _MAYBE_TEXT,
+            "project_id": _MAYBE_TEXT,
+            "request_id": _MAYBE_TEXT,
+            "created_at": _TIME,
+            "started_at": _TIME,
+            "finished_at": _TIME,
+            "deadline_at": _TIME,
+        }
+    ),
     "EndpointType": _object(
         {
             "name": {"type": "string"},
@@ -348,6 +451,18 @@ def paged(marker: str, kind: str = "string", /, **filters: Json) -> dict[str, Js
         "marker": {**of_kind, "description": f"The page begins behind this {marker}."},
         **filters,
     }
+
+
+#: The query of what can be waited for. Below what proxies usually allow.
+WAIT: Mapping[str, Json] = {
+    "wait": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": 60,
+        "default": 0,
+        "description": "Seconds to wait until nothing of it is left to run.",
+    }
+}
 
 
 def text(description: str) -> dict[str, Any]:

@@ -1,7 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Version 1 of the API: one module per noun, each with its routes."""
 
-from headwater.orchestrator.api.v1 import drift, installation, jobs, lanes, subclouds
+from headwater.orchestrator.api.v1 import (
+    drift,
+    installation,
+    jobs,
+    lanes,
+    machines,
+    pods,
+    subclouds,
+    tasks,
+)
 
 #: All routes, in the order in which documents show them.
 ROUTES = (
@@ -9,5 +18,8 @@ ROUTES = (
     *lanes.ROUTES,
     *drift.ROUTES,
     *jobs.ROUTES,
+    *pods.ROUTES,
+    *machines.ROUTES,
+    *tasks.ROUTES,
     *installation.ROUTES,
 )

@@ -1,28 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """/v1/jobs: changes, how far they have come, and what to do about them."""
 
-import hashlib
-import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
-from headwater.common.errors import InvalidInput, NotFound
+from headwater.common.errors import InvalidInput
 from headwater.common.states import JobState, RequestState
 from headwater.db import jobs, requests, subclouds
 from headwater.db.records import JobFilter, JobSummary
 from headwater.orchestrator.api import policies, schemas
+from headwater.orchestrator.api.events import events_of
 from headwater.orchestrator.api.parts import Parts
 from headwater.orchestrator.api.route import Call, Reply, Route
 from headwater.orchestrator.api.v1 import views
-from headwater.orchestrator.watch import JobWatch, is_settled
-
-#: Longest wait of one call in seconds; below what proxies usually allow.
-_LONGEST_WAIT = 60
-
-#: Seconds after which a stream says that it still lives.
-_ALIVE = 15.0
 
 #: Passed by those who see the jobs of all projects.
 _ALL_PROJECTS = "headwater:jobs:list_all"
@@ -82,7 +72,7 @@ def list_requests(parts: Parts, call: Call) -> Reply:
 def watch(parts: Parts, call: Call) -> Reply:
     """How it comes on, as it does."""
     found = _get(parts, call)
-    stream = events_of(parts.watch, found, call.headers.get("last-event-id"))
+    stream = events_of(parts.watch, found, views.job, call.headers.get("last-event-id"))
     return Reply(None, events=stream, headers={"Cache-Control": "no-store"})
 
 
@@ -107,41 +97,6 @@ def _get(parts: Parts, call: Call) -> JobSummary:
     found = jobs.find(parts.database, call.parameters["id"])
     call.authorize({"project_id": found.job.project_id, "user_id": found.job.user_id})
     return found
-
-
-def events_of(watching: JobWatch, job: JobSummary, last: str | None) -> Iterator[bytes]:
-    """The stream of a job's progress, as text/event-stream, until nothing is left to run.
-
-    Each event has the whole job, so one that was missed is no loss: a client that comes back with
-    the id of its last event gets the present state, unless it has that already.
-    """
-    while True:
-        document = views.job(job)
-        key = _event_id(document)
-        ended = is_settled(job)
-        if key != last or ended:
-            last = key
-            yield _event("end" if ended else "progress", key, document)
-        if ended:
-            return
-        try:
-            now = watching.changed(job, _ALIVE)
-        except NotFound:
-            yield _event("end", key, document)
-            return
-        if now == job:
-            yield b": alive\n\n"
-        job = now
-
-
-def _event(name: str, key: str, document: dict[str, Any]) -> bytes:
-    data = json.dumps(document, separators=(",", ":"))
-    return f"id: {key}\nevent: {name}\ndata: {data}\n\n".encode()
-
-
-def _event_id(document: dict[str, Any]) -> str:
-    text = json.dumps(document, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -194,15 +149,7 @@ ROUTES = (
         show,
         "headwater:jobs:show",
         policies.JOB_READER,
-        query={
-            "wait": {
-                "type": "number",
-                "minimum": 0,
-                "maximum": _LONGEST_WAIT,
-                "default": 0,
-                "description": "Seconds to wait until nothing of it is left to run.",
-            }
-        },
+        query=schemas.WAIT,
         answers={200: schemas.single("job", "Job")},
         by_target=True,
     ),

@@ -7,6 +7,7 @@ from typing import Any
 
 from headwater.common.clock import isoformat
 from headwater.common.states import RequestState
+from headwater.db.pod_records import Machine, Pod, Task
 from headwater.db.records import (
     Drift,
     FleetSummary,
@@ -164,4 +165,63 @@ def summary(record: FleetSummary) -> Json:
             "p99": percentile(0.99),
             "max": round(lags[-1], 3) if lags else None,
         },
+    }
+
+
+def pod(record: Pod) -> Json:
+    """A pod without its credentials."""
+    return {
+        "name": record.name,
+        "description": record.description,
+        "driver": record.driver,
+        "addresses": list(record.addresses),
+        "username": record.username,
+        "ca_certificates": record.ca_certificates,
+        "availability_status": record.availability_status.value,
+        "synced_at": isoformat(record.synced_at),
+        "created_at": isoformat(record.created_at),
+        "updated_at": isoformat(record.updated_at),
+    }
+
+
+def machine(record: Machine) -> Json:
+    """A machine as it was when it was last looked at."""
+    return {
+        "id": record.uuid,
+        "pod": record.pod_name,
+        "uri": record.uri,
+        "name": record.name,
+        "power_state": record.power_state,
+        "health": record.health,
+        "cpus": record.cpus,
+        "memory_mib": record.memory_mib,
+        "properties": dict(record.properties),
+        "seen_at": isoformat(record.seen_at),
+        "missing_since": isoformat(record.missing_since),
+    }
+
+
+def task(record: Task) -> Json:
+    """A task without its parameters, which may hold secrets."""
+    return {
+        "id": record.uuid,
+        "service": record.service.value,
+        "action": record.action,
+        "pod": record.pod_name,
+        "machine": record.target or None,
+        "state": record.state.value,
+        "percent": record.percent,
+        "message": record.message,
+        "result": record.result,
+        "error": record.error,
+        "try_count": record.try_count,
+        "cancel_requested": record.cancel_requested,
+        "user_id": record.user_id,
+        "user_name": record.user_name,
+        "project_id": record.project_id,
+        "request_id": record.request_id,
+        "created_at": isoformat(record.created_at),
+        "started_at": isoformat(record.started_at),
+        "finished_at": isoformat(record.finished_at),
+        "deadline_at": isoformat(record.deadline_at),
     }

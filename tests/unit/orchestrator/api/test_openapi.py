@@ -44,12 +44,12 @@ class OpenapiTest(ApiTestCase):
 
     def test_what_is_answered_is_what_it_says(self) -> None:
         builders.add_subcloud(self.database, "one", endpoint_types=("identity",))
-        job = builders.accepted_job(self.database)
+        known = self.known_paths(builders.accepted_job(self.database))
         for route in ROUTES:
             if route.method != "GET" or route.streams:
                 continue
             with self.subTest(route.path):
-                path = route.path.format(name="one", id=job.uuid)
+                path = route.path.format(**known(route.path))
                 answer = self.ask(path, caller=ADMIN)
                 self.assertEqual(200, answer.status_int)
                 content = self.document["paths"][route.path]["get"]["responses"]["200"]["content"]

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""[pods]: how pod managers and BMCs are reached, and how much is done at a time."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from oslo_config import cfg
+
+from headwater.common.states import PodService
+
+GROUP = cfg.OptGroup("pods", title="Pod managers and BMCs")
+
+OPTS = [
+    cfg.ListOpt(
+        "services",
+        default=[each.value for each in PodService],
+        item_type=cfg.types.String(choices=[each.value for each in PodService]),
+        help="The functional services that headwater-pod-worker runs. Each has green threads and a "
+        "topic of its own, so that none delays another; give a host to one of them by naming it "
+        "alone.",
+    ),
+    cfg.IntOpt(
+        "green_threads",
+        default=100,
+        min=1,
+        help="Tasks that one process runs at a time for each of its functional services.",
+    ),
+    cfg.IntOpt(
+        "tasks_per_pod",
+        default=50,
+        min=1,
+        help="Tasks of one pod that run at a time, over all processes. Those of one machine always "
+        "run one after the other.",
+    ),
+    cfg.FloatOpt(
+        "connect_timeout",
+        default=5.0,
+        min=0.1,
+        help="Seconds in which a connection to a pod manager or a BMC has to be made.",
+    ),
+    cfg.FloatOpt(
+        "timeout",
+        default=20.0,
+        min=0.1,
+        help="Seconds that a pod manager or a BMC may stay silent during one call.",
+    ),
+    cfg.BoolOpt(
+        "keep_alive",
+        default=False,
+        help="Use connections to BMCs again. It saves more than half of the processor time that a "
+        "call over TLS costs, and some BMCs choke on connections that last.",
+    ),
+    cfg.IntOpt(
+        "task_retention_days",
+        default=30,
+        min=0,
+        help="Days after which tasks that have ended are forgotten; 0 keeps them for ever.",
+    ),
+]
+
+
+def register(conf: cfg.ConfigOpts) -> None:
+    """Register [pods]."""
+    conf.register_group(GROUP)
+    conf.register_opts(OPTS, group=GROUP)
+
+
+def list_opts() -> Iterable[tuple[str | None, Sequence[Any]]]:
+    """Options by group."""
+    return [(GROUP.name, OPTS)]

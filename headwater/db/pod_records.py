@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of pods, machines and tasks as frozen values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from headwater.common.context import Caller
+from headwater.common.states import Availability, PodService, TaskState
+
+
+@dataclass(frozen=True)
+class NewPod:
+    """What is needed to add a pod; `credentials` is encrypted already."""
+
+    name: str
+    #: Which driver speaks to it: a name of the entry points `headwater.pod_drivers`.
+    driver: str
+    #: One of a pod manager, one per BMC of a fleet: http or https, host, port.
+    addresses: tuple[str, ...]
+    username: str
+    #: Encrypted JSON object with the key `password`.
+    credentials: str
+    #: PEM; None: the system's authorities.
+    ca_certificates: str | None = None
+    description: str | None = None
+
+
+@dataclass(frozen=True)
+class Pod(NewPod):
+    """A pod manager, or a list of BMCs that is used like one."""
+
+    id: int = 0
+    availability_status: Availability = Availability.UNKNOWN
+    #: When the inventory was last read whole.
+    synced_at: datetime | None = None
+    created_at: datetime | None = None
+    #: Changes with every change of the access data; clients are cached by it.
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class SeenMachine:
+    """A system as a pod shows it now."""
+
+    uri: str
+    name: str
+    #: `On`, `Off`, as Redfish says it; None where the pod does not tell.
+    power_state: str | None
+    health: str | None
+    cpus: int | None
+    memory_mib: int | None
+    properties: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Machine(SeenMachine):
+    """A system of a pod, as it was when it was last looked at."""
+
+    id: int
+    uuid: str
+    pod_id: int
+    pod_name: str
+    seen_at: datetime
+    #: None while the pod's inventory has it.
+    missing_since: datetime | None
+
+
+@dataclass(frozen=True)
+class NewTask:
+    """An operation that somebody asked for; `parameters` is encrypted already."""
+
+    service: PodService
+    action: str
+    pod_id: int
+    #: The uuid of a machine, or empty for the pod itself.
+    target: str
+    parameters: str
+    #: Seconds from now after which it is given up.
+    deadline: float
+    caller: Caller
+
+
+@dataclass(frozen=True)
+class Task:
+    """A tracked operation."""
+
+    id: int
+    uuid: str
+    service: PodService
+    action: str
+    pod_name: str
+    target: str
+    state: TaskState
+    percent: int
+    message: str | None
+    result: Mapping[str, Any] | None
+    error: str | None
+    try_count: int
+    cancel_requested: bool
+    user_id: str | None
+    user_name: str | None
+    project_id: str | None
+    request_id: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    deadline_at: datetime
+
+
+@dataclass(frozen=True)
+class ClaimedTask:
+    """A task that the reader of this record holds until its lease ends."""
+
+    id: int
+    uuid: str
+    generation: int
+    failures: int
+    service: str
+    action: str
+    pod_id: int
+    target: str
+    state: str
+    try_count: int
+    cancel_requested: bool
+    #: Encrypted.
+    parameters: str | None
+    #: JSON object.
+    position: str | None
+
+    def __str__(self) -> str:
+        return f"Task {self.uuid}"
+
+
+@dataclass(frozen=True)
+class TaskRest:
+    """In what state a task is left by the worker that held it."""
+
+    state: TaskState
+    try_count: int
+    #: Seconds until it runs again; of no meaning for one that has ended.
+    pause: float = 0.0
+    #: Pauses in a row because of errors.
+    failures: int = 0
+    percent: int | None = None
+    message: str | None = None
+    position: Mapping[str, Any] | None = None
+    result: Mapping[str, Any] | None = None
+    error: str | None = None

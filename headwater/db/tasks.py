@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tasks: submitted, run under leases, watched, ended once."""
+
+import json
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import sqlalchemy as sa
+
+from headwater.common import clock
+from headwater.common.errors import NotFound
+from headwater.common.redact import storable
+from headwater.common.states import ENDED, PodService, SyncRequest, TaskState
+from headwater.db import leases, moments
+from headwater.db.connection import Database, retried
+from headwater.db.models import pod, task
+from headwater.db.pod_records import ClaimedTask, NewTask, Task, TaskRest
+
+_OPEN = task.c.finished_at.is_(None)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a worker may claim."""
+
+    services: tuple[PodService, ...]
+    #: At most so many at a time.
+    limit: int
+    #: Tasks of one pod after which no more of them are taken, whoever runs them. Two claims at one
+    #: moment may exceed it together: it protects a pod from floods, not a table from races.
+    per_pod: int
+
+
+def submit(database: Database, new: NewTask) -> Task:
+    """Write a task that is due at once."""
+    known = str(uuid.uuid4())
+    _insert(database, new, known)
+    return get(database, known)
+
+
+@retried
+def _insert(database: Database, new: NewTask, known: str) -> None:
+    caller = new.caller
+    with database.write() as connection:
+        connection.execute(
+            task.insert().values(
+                uuid=known,
+                service=new.service,
+                action=new.action,
+                pod_id=new.pod_id,
+                target=new.target,
+                state=TaskState.PENDING,
+                sync_request=SyncRequest.REQUESTED,
+                requested_at=moments.now(database),
+                parameters=new.parameters,
+                user_id=_fitting(caller.user_id),
+                user_name=_fitting(caller.user_name),
+                project_id=_fitting(caller.project_id),
+                request_id=_fitting(caller.request_id),
+                created_at=clock.now(),
+                deadline_at=moments.after(database, new.deadline),
+            )
+        )
+
+
+@retried
+def claim(database: Database, wanted: Wanted, owner: str, lease: float) -> Sequence[ClaimedTask]:
+    """Take due tasks for `lease` seconds, the longest waiting first.
+
+    Of one target only the oldest that has not ended: its tasks run in the order of their coming,
+    and never two at a time.
+    """
+    if not wanted.limit:
+        return []
+    columns = [task.c[field.name] for field in fields(ClaimedTask)]
+    running = task.alias("running")
+    busy = (
+        sa.select(sa.func.count())
+        .where(
+            running.c.pod_id == task.c.pod_id,
+            running.c.finished_at.is_(None),
+            running.c.sync_request == SyncRequest.IN_PROGRESS,
+        )
+        .scalar_subquery()
+    )
+    which = (
+        sa.select(*columns)
+        .where(
+            task.c.service.in_(wanted.services),
+            *leases.due(database, task),
+            _first_of_target(),
+            busy < wanted.per_pod,
+        )
+        .order_by(task.c.requested_at)
+        .limit(wanted.limit)
+        .with_for_update(skip_locked=True, key_share=True, of=task)
+    )
+    with database.write() as connection:
+        rows = leases.take(database, connection, which, task, owner, lease)
+        started = [row["id"] for row in rows if row["state"] == TaskState.PENDING]
+        if started:
+            connection.execute(
+                task.update()
+                .where(task.c.id.in_(started))
+                .values(
+                    state=TaskState.RUNNING,
+                    started_at=sa.func.coalesce(task.c.started_at, moments.now(database)),
+                )
+            )
+    return [ClaimedTask(**row) for row in rows]
+
+
+def _first_of_target() -> sa.ColumnElement[bool]:
+    older = task.alias("older")
+    return sa.not_(
+        sa.exists().where(
+            older.c.pod_id == task.c.pod_id,
+            older.c.target == task.c.target,
+            older.c.finished_at.is_(None),
+            older.c.id < task.c.id,
+        )
+    )
+
+
+def rescue(database: Database, services: Collection[PodService]) -> int:
+    """Ask again for tasks whose holders let their leases end; returns how many."""
+    return leases.rescue(database, task, task.c.service.in_(sorted(services)))
+
+
+def renew(
+    database: Database, owner: str, task_ids: Collection[int], lease: float
+) -> set[tuple[int, int]]:
+    """The heartbeat: keep tasks for `lease` seconds; the ids and generations still held."""
+    return leases.renew(database, task, owner, task_ids, lease)
+
+
+def next_due(database: Database, services: Collection[PodService]) -> float | None:
+    """Seconds until a task may be claimed or a worker's lease ends; None when none waits."""
+    with database.read() as connection:
+        due, now = connection.execute(
+            sa.select(
+                sa.func.min(leases.due_at(task, task.c.next_try_at)), moments.now(database)
+            ).where(
+                task.c.service.in_(sorted(services)),
+                task.c.sync_request.in_([SyncRequest.REQUESTED, SyncRequest.IN_PROGRESS]),
+                _first_of_target(),
+            )
+        ).one()
+    return None if due is None else float((due - now).total_seconds())
+
+
+@retried
+def note(
+    database: Database,
+    held: ClaimedTask,
+    *,
+    percent: int | None = None,
+    message: str | None = None,
+    position: Mapping[str, Any] | None = None,
+) -> None:
+    """Write how far a held task has come; what is not given stays. Raises LeaseLost."""
+    values: dict[str, Any] = {"percent": percent, "message": _text(message)}
+    if position is not None:
+        values["position"] = json.dumps(dict(position))
+    given = {name: value for name, value in values.items() if value is not None}
+    with database.write() as connection:
+        _write(database, connection, held, given)
+
+
+@retried
+def release(database: Database, held: ClaimedTask, rest: TaskRest) -> None:
+    """Give a task back, to be run again or ended. Raises LeaseLost, and then nothing is written."""
+    ended = rest.state in ENDED
+    values: dict[str, Any] = {
+        "state": rest.state,
+        "try_count": rest.try_count,
+        "failures": rest.failures,
+        "error": _text(rest.error),
+        "lease_owner": None,
+        "lease_until": None,
+        "sync_request": SyncRequest.COMPLETED if ended else SyncRequest.REQUESTED,
+    }
+    for name, value in (("position", rest.position), ("result", rest.result)):
+        if value is not None:
+            values[name] = json.dumps(dict(value))
+    for name, text in (("percent", rest.percent), ("message", _text(rest.message))):
+        if text is not None:
+            values[name] = text
+    if ended:
+        values.update(finished_at=moments.now(database), parameters=None)
+    else:
+        due = moments.after(database, rest.pause)
+        values.update(requested_at=due, next_try_at=due)
+    with database.write() as connection:
+        _write(database, connection, held, values)
+
+
+def _write(
+    database: Database, connection: sa.Connection, held: ClaimedTask, values: Mapping[str, Any]
+) -> None:
+    where = leases.held(task, database.dialect)
+    done = connection.execute(task.update().where(where).values(values), leases.key(held))
+    if done.rowcount != 1:
+        raise leases.lost(held)
+
+
+@retried
+def cancel(database: Database, task_uuid: str) -> None:
+    """Ask a task to end: at once where no worker has begun it, else at its next step.
+
+    Raises NotFound. Does nothing to one that has ended.
+    """
+    get(database, task_uuid)
+    known = sa.and_(task.c.uuid == task_uuid, _OPEN)
+    with database.write() as connection:
+        ended = connection.execute(
+            task.update()
+            .where(
+                known,
+                task.c.state == TaskState.PENDING,
+                task.c.sync_request == SyncRequest.REQUESTED,
+            )
+            .values(
+                state=TaskState.CANCELLED,
+                sync_request=SyncRequest.COMPLETED,
+                finished_at=moments.now(database),
+                parameters=None,
+            )
+        ).rowcount
+        if not ended:
+            connection.execute(
+                task.update().where(known).values(cancel_requested=True, next_try_at=None)
+            )
+
+
+@retried
+def expire(database: Database) -> int:
+    """End tasks whose deadline has passed; whoever holds one writes nothing more. How many."""
+    with database.write() as connection:
+        return connection.execute(
+            task.update()
+            .where(_OPEN, task.c.deadline_at < moments.now(database))
+            .values(
+                state=TaskState.TIMED_OUT,
+                sync_request=SyncRequest.COMPLETED,
+                generation=task.c.generation + 1,
+                lease_owner=None,
+                lease_until=None,
+                finished_at=moments.now(database),
+                parameters=None,
+                error=sa.func.coalesce(task.c.error, "Its deadline has passed."),
+            )
+        ).rowcount
+
+
+@retried
+def purge(database: Database, age: float, *, limit: int) -> int:
+    """Delete up to `limit` tasks that ended more than `age` seconds ago; returns how many."""
+    with database.write() as connection:
+        ids = (
+            connection.execute(
+                sa.select(task.c.id)
+                .where(task.c.finished_at < moments.after(database, -age))
+                .order_by(task.c.id)
+                .limit(limit)
+            )
+            .scalars()
+            .all()
+        )
+        if ids:
+            connection.execute(task.delete().where(task.c.id.in_(ids)))
+    return len(ids)
+
+
+def get(database: Database, task_uuid: str) -> Task:
+    """One task by its uuid; raises NotFound."""
+    found = _select(database, task.c.uuid == task_uuid, limit=1)
+    if not found:
+        raise NotFound(f"There is no task {task_uuid!r}.")
+    return found[0]
+
+
+def of_ids(database: Database, task_ids: Collection[int]) -> Sequence[Task]:
+    """Some tasks by their row ids; those that were forgotten are left out."""
+    return _select(database, task.c.id.in_(sorted(task_ids)), limit=len(task_ids))
+
+
+def list_page(
+    database: Database,
+    *,
+    limit: int,
+    before: str | None = None,
+    state: TaskState | None = None,
+    pod_name: str | None = None,
+    target: str | None = None,
+) -> Sequence[Task]:
+    """Tasks, the newest first, those older than the task `before`. Raises NotFound for that."""
+    conditions: list[sa.ColumnElement[bool]] = []
+    if before is not None:
+        conditions.append(task.c.id < get(database, before).id)
+    if state is not None:
+        conditions.append(task.c.state == state)
+    if pod_name is not None:
+        conditions.append(pod.c.name == pod_name)
+    if target is not None:
+        conditions.append(task.c.target == target)
+    return _select(database, *conditions, limit=limit)
+
+
+def _select(database: Database, *conditions: sa.ColumnElement[bool], limit: int) -> Sequence[Task]:
+    columns = [task.c[field.name] for field in fields(Task) if field.name != "pod_name"]
+    with database.read() as connection:
+        rows = connection.execute(
+            sa.select(*columns, pod.c.name.label("pod_name"))
+            .join(pod, pod.c.id == task.c.pod_id)
+            .where(*conditions)
+            .order_by(task.c.id.desc())
+            .limit(limit)
+        ).all()
+    return [_record(row) for row in rows]
+
+
+def _record(row: sa.Row[Any]) -> Task:
+    values = dict(row._mapping)
+    values["service"] = PodService(row.service)
+    values["state"] = TaskState(row.state)
+    values["result"] = None if row.result is None else json.loads(row.result)
+    return Task(**values)
+
+
+def _text(text: str | None) -> str | None:
+    return None if text is None else storable(text)
+
+
+def _fitting(text: str | None) -> str | None:
+    return None if text is None else storable(text)[:255]

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""/v1/machines: the systems of all pods, and what is done to them."""
+
+from headwater.common.states import PodService
+from headwater.db import pods
+from headwater.orchestrator.api import policies, schemas
+from headwater.orchestrator.api.parts import Parts
+from headwater.orchestrator.api.route import Call, Reply, Route
+from headwater.orchestrator.api.v1 import views
+from headwater.orchestrator.api.v1.tasks import submit
+
+
+def list_page(parts: Parts, call: Call) -> Reply:
+    """A page, from the database."""
+    page = pods.list_machines(
+        parts.database,
+        limit=call.limit,
+        after=call.query.get("marker"),
+        pod_name=call.query.get("pod"),
+    )
+    return call.page("machines", [views.machine(each) for each in page], lambda last: last["id"])
+
+
+def show(parts: Parts, call: Call) -> Reply:
+    """One, from the database."""
+    found = pods.get_machine(parts.database, call.parameters["id"])
+    return Reply({"machine": views.machine(found)})
+
+
+def power(parts: Parts, call: Call) -> Reply:
+    """Press the power button."""
+    found = pods.get_machine(parts.database, call.parameters["id"])
+    parameters = {"action": call.body["action"]}
+    return submit(
+        parts, call, PodService.COMPUTE, "power-machine", found.pod_id, found.uuid, parameters
+    )
+
+
+_PATH = "/v1/machines/{id}"
+
+#: All of /v1/machines.
+ROUTES = (
+    Route(
+        "GET",
+        "/v1/machines",
+        "List machines as they were when they were last looked at.",
+        list_page,
+        "headwater:machines:list",
+        policies.FLEET_READER,
+        query=schemas.paged("id", pod=schemas.text("Name of a pod.")),
+        answers={200: schemas.listed("machines", "Machine")},
+    ),
+    Route(
+        "GET",
+        _PATH,
+        "Show a machine as it was when it was last looked at.",
+        show,
+        "headwater:machines:show",
+        policies.FLEET_READER,
+        answers={200: schemas.single("machine", "Machine")},
+    ),
+    Route(
+        "POST",
+        f"{_PATH}/power",
+        "Switch a machine on or off, shut it down or reset it.",
+        power,
+        "headwater:machines:power",
+        policies.ADMIN,
+        body=schemas.POWER,
+        answers={202: schemas.single("task", "Task")},
+    ),
+)

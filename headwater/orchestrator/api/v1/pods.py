@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""/v1/pods: pod managers, and lists of BMCs that are used like one."""
+
+import ssl
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from headwater.common.errors import Conflict, InvalidInput
+from headwater.common.states import PodService
+from headwater.db import pods
+from headwater.db.pod_records import NewPod
+from headwater.orchestrator.api import policies, schemas
+from headwater.orchestrator.api.parts import Parts
+from headwater.orchestrator.api.route import Call, Reply, Route
+from headwater.orchestrator.api.v1 import views
+from headwater.orchestrator.api.v1.tasks import submit
+
+_ONE = {200: schemas.single("pod", "Pod")}
+
+
+def list_page(parts: Parts, call: Call) -> Reply:
+    """A page."""
+    page = pods.list_page(parts.database, limit=call.limit, marker=call.query.get("marker", ""))
+    return call.page("pods", [views.pod(each) for each in page], lambda last: last["name"])
+
+
+def add(parts: Parts, call: Call) -> Reply:
+    """Encrypt the password, store, and read the inventory for the first time."""
+    given = _values(parts, call.body["pod"])
+    added = pods.add(parts.database, NewPod(**{"username": "admin", **given}))
+    submit(parts, call, PodService.COMPUTE, "sync-pod", added.id)
+    location = f"{call.base}/v1/pods/{quote(added.name, safe='')}"
+    return Reply({"pod": views.pod(added)}, 201, {"Location": location})
+
+
+def show(parts: Parts, call: Call) -> Reply:
+    """One."""
+    return Reply({"pod": views.pod(pods.get(parts.database, call.parameters["name"]))})
+
+
+def update(parts: Parts, call: Call) -> Reply:
+    """Change what is given."""
+    values = _values(parts, call.body["pod"])
+    changed = pods.update(parts.database, call.parameters["name"], values)
+    return Reply({"pod": views.pod(changed)})
+
+
+def delete(parts: Parts, call: Call) -> Reply:
+    """Forget one."""
+    pods.delete(parts.database, call.parameters["name"])
+    return Reply(None, status=204)
+
+
+def sync(parts: Parts, call: Call) -> Reply:
+    """Read the inventory anew."""
+    found = pods.get(parts.database, call.parameters["name"])
+    return submit(parts, call, PodService.COMPUTE, "sync-pod", found.id)
+
+
+def _values(parts: Parts, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns for what a body gives. Raises InvalidInput and Conflict."""
+    values = dict(given)
+    if "password" in values:
+        secret = {"password": values.pop("password")}
+        values["credentials"] = parts.key_ring.encrypt(secret)
+    if "driver" in values and values["driver"] not in parts.pod_drivers:
+        raise Conflict(
+            f"The driver {values['driver']!r} is not installed; "
+            f"installed are: {', '.join(parts.pod_drivers)}."
+        )
+    if values.get("ca_certificates") is not None:
+        try:
+            ssl.create_default_context(cadata=values["ca_certificates"])
+        except (ssl.SSLError, ValueError) as error:
+            raise InvalidInput(
+                f"body.pod.ca_certificates: are no certificates as PEM: {error}."
+            ) from error
+    if "addresses" in values:
+        values["addresses"] = tuple(values["addresses"])
+    return values
+
+
+_PATH = "/v1/pods/{name}"
+
+#: All of /v1/pods.
+ROUTES = (
+    Route(
+        "GET",
+        "/v1/pods",
+        "List pods by name.",
+        list_page,
+        "headwater:pods:list",
+        policies.FLEET_READER,
+        query=schemas.paged("name"),
+        answers={200: schemas.listed("pods", "Pod")},
+    ),
+    Route(
+        "POST",
+        "/v1/pods",
+        "Add a pod; its inventory is read at once.",
+        add,
+        "headwater:pods:add",
+        policies.ADMIN,
+        body=schemas.NEW_POD,
+        answers={201: schemas.single("pod", "Pod")},
+    ),
+    Route(
+        "GET",
+        _PATH,
+        "Show a pod.",
+        show,
+        "headwater:pods:show",
+        policies.FLEET_READER,
+        answers=_ONE,
+    ),
+    Route(
+        "PATCH",
+        _PATH,
+        "Change how a pod is reached, or what it is called.",
+        update,
+        "headwater:pods:update",
+        policies.ADMIN,
+        body=schemas.CHANGED_POD,
+        answers=_ONE,
+    ),
+    Route(
+        "DELETE",
+        _PATH,
+        "Forget a pod with its inventory, tasks and credentials; nothing in it changes.",
+        delete,
+        "headwater:pods:delete",
+        policies.ADMIN,
+        answers={204: None},
+    ),
+    Route(
+        "POST",
+        f"{_PATH}/sync",
+        "Read the inventory of a pod anew.",
+        sync,
+        "headwater:pods:sync",
+        policies.ADMIN,
+        body=schemas.DEADLINE_ONLY,
+        answers={202: schemas.single("task", "Task")},
+    ),
+)

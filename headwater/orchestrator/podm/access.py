@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Access to pods: a driver per pod, with that pod's own credentials."""
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import stevedore
+
+from headwater.common.errors import InvalidInput
+from headwater.common.secrets import KeyRing
+from headwater.common.sessions import SessionCache
+from headwater.db.pod_records import Pod
+from headwater.orchestrator.podm.drivers import DriverSettings, PodDriver
+
+_NAMESPACE = "headwater.pod_drivers"
+
+
+@dataclass(frozen=True)
+class PodAccessSettings:
+    """The values of [pods]; times in seconds."""
+
+    connect_timeout: float
+    timeout: float
+    keep_alive: bool = False
+
+
+def known_drivers() -> list[str]:
+    """The names of the drivers that are installed."""
+    return sorted(stevedore.ExtensionManager(_NAMESPACE).names())
+
+
+class PodAccess:
+    """Keeps one driver per pod, with its connections, until its access data change."""
+
+    def __init__(self, key_ring: KeyRing, settings: PodAccessSettings):
+        self._key_ring, self._settings = key_ring, settings
+        self._factories: Mapping[str, Callable[[DriverSettings], Any]] = {
+            extension.name: extension.plugin for extension in stevedore.ExtensionManager(_NAMESPACE)
+        }
+        self._drivers = SessionCache()
+
+    def driver(self, pod: Pod) -> PodDriver:
+        """The driver of a pod; nothing is sent yet. SecretUnreadable, InvalidInput."""
+        made: PodDriver = self._drivers.get(pod.id, pod.updated_at, lambda: self._make(pod))
+        return made
+
+    def _make(self, pod: Pod) -> PodDriver:
+        factory = self._factories.get(pod.driver)
+        if factory is None:
+            raise InvalidInput(
+                f"Pod {pod.name!r} needs the driver {pod.driver!r}, which is not installed here; "
+                f"installed are: {', '.join(sorted(self._factories))}."
+            )
+        made: PodDriver = factory(
+            DriverSettings(
+                username=pod.username,
+                password=self._key_ring.decrypt(pod.credentials)["password"],
+                cafile=None if pod.ca_certificates is None else _file(pod.ca_certificates),
+                connect_timeout=self._settings.connect_timeout,
+                timeout=self._settings.timeout,
+                keep_alive=self._settings.keep_alive,
+            )
+        )
+        return made
+
+
+def _file(certificates: str) -> str:
+    """A file with certificates, as TLS libraries want it; public, and as old as this process."""
+    handle, path = tempfile.mkstemp(prefix="headwater-ca-", suffix=".pem")
+    with os.fdopen(handle, "w") as file:
+        file.write(certificates)
+    return path

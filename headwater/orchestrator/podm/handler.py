@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine's handler for tasks: finds the pod and the action, and gives errors their meaning."""
+
+from collections.abc import Mapping
+
+from headwater.common.errors import (
+    InvalidInput,
+    LoginRefused,
+    NotFound,
+    SecretUnreadable,
+    Unreachable,
+)
+from headwater.db import pods
+from headwater.db.connection import Database
+from headwater.engine.outcome import Failed, Retry
+from headwater.engine.tracked import Result, TaskWork
+from headwater.orchestrator.podm.access import PodAccess
+from headwater.orchestrator.podm.actions import Action, Place
+from headwater.orchestrator.podm.drivers import PodRefused
+from headwater.orchestrator.podm.power import power
+from headwater.orchestrator.podm.sync import sync
+
+#: By the names that tasks have in the database.
+ACTIONS: Mapping[str, Action] = {"sync-pod": sync, "power-machine": power}
+
+
+class PodHandler:
+    """Executes tasks of all services."""
+
+    def __init__(self, database: Database, access: PodAccess):
+        self._database, self._access = database, access
+
+    def execute(self, work: TaskWork) -> Result:
+        """Do the next step of a task. Safe to repeat."""
+        action = ACTIONS.get(work.task.action)
+        if action is None:
+            return Failed(f"Unknown action {work.task.action!r}: asked for by a later version.")
+        try:
+            pod = pods.by_id(self._database, work.task.pod_id)
+            machine = None
+            if work.task.target:
+                machine = pods.get_machine(self._database, work.task.target)
+            place = Place(self._database, pod, self._access.driver(pod), machine)
+            return action(work, place)
+        except (NotFound, InvalidInput, PodRefused) as error:
+            return Failed(str(error))
+        except (SecretUnreadable, LoginRefused) as error:
+            return Retry(str(error), counts=isinstance(error, LoginRefused))
+        except Unreachable as error:
+            return Retry(str(error), counts=False, unreachable=True, after=error.retry_after)

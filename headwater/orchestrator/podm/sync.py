@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads the inventory of a pod: all its addresses at a time, as far as its limit lets."""
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+
+from headwater.common.errors import ExchangeError
+from headwater.common.states import Availability
+from headwater.db import pods
+from headwater.db.pod_records import SeenMachine
+from headwater.engine.outcome import Retry
+from headwater.engine.tracked import Cancelled, Completed, Result, TaskWork
+from headwater.orchestrator.podm.actions import Place
+from headwater.orchestrator.podm.drivers import Inventory, PodRefused
+
+#: Addresses that are read at a time.
+_AT_A_TIME = 100
+
+#: Seconds between two notes of how far it has come.
+_TELL = 1.0
+
+#: Silent addresses that a result names.
+_NAMED = 20
+
+
+def sync(work: TaskWork, place: Place) -> Result:
+    """Store what the pod shows; machines behind silent addresses stay as they were."""
+    if work.task.cancel_requested:
+        return Cancelled("The inventory was left as it was.")
+    addresses = place.pod.addresses
+    seen: list[SeenMachine] = []
+    unread: list[str] = []
+    silent: dict[str, str] = {}
+    told = time.monotonic()
+    # Not as a context: a worker that lost its lease does not wait for what hangs.
+    pool = ThreadPoolExecutor(min(len(addresses), _AT_A_TIME), thread_name_prefix="sync-pod")
+    try:
+        asked: dict[Future[Inventory], str] = {
+            pool.submit(place.driver.inventory, address): address for address in addresses
+        }
+        for number, done in enumerate(as_completed(asked), 1):
+            try:
+                inventory = done.result()
+                seen.extend(inventory.machines)
+                unread.extend(inventory.unread)
+            except (ExchangeError, PodRefused) as error:
+                silent[asked[done]] = str(error)
+            if time.monotonic() - told >= _TELL:
+                told = time.monotonic()
+                work.note(
+                    percent=95 * number // len(addresses),
+                    message=f"{number} of {len(addresses)} addresses read.",
+                )
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    answered = len(silent) < len(addresses)
+    state = Availability.ONLINE if answered else Availability.OFFLINE
+    pods.note_availability(place.database, place.pod.id, state)
+    if not answered:
+        reason = next(iter(silent.values()))
+        return Retry(f"No address of the pod answers: {reason}", counts=True, unreachable=True)
+    work.guard()
+    pods.store_inventory(place.database, place.pod.id, seen, [*silent, *unread])
+    result = {
+        "machines": len(seen),
+        "addresses": len(addresses),
+        "silent": len(silent),
+        "silent_addresses": dict(sorted(silent.items())[:_NAMED]),
+    }
+    return Completed(result, f"{len(seen)} machines, {len(silent)} silent addresses.")

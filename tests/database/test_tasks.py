@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tasks: due at once, in order per machine, held by one worker, ended once."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from headwater.common import clock
+from headwater.common.context import Caller
+from headwater.common.errors import LeaseLost, NotFound
+from headwater.common.states import PodService, TaskState
+from headwater.db import tasks
+from headwater.db.models import task
+from headwater.db.pod_records import ClaimedTask, Task, TaskRest
+from tests.support import databases
+from tests.support.pod_builders import ALL, add_pod, add_task, claim_tasks
+
+
+class TasksTestCase(databases.DatabaseTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.pod = add_pod(self.database)
+
+    def get(self, of: Task | ClaimedTask) -> Task:
+        return tasks.get(self.database, of.uuid)
+
+    def row(self, of: Task | ClaimedTask) -> Any:
+        with self.database.read() as connection:
+            return connection.execute(sa.select(task).where(task.c.uuid == of.uuid)).one()
+
+    def set(self, of: Task | ClaimedTask, **values: object) -> None:
+        with self.database.write() as connection:
+            connection.execute(task.update().where(task.c.uuid == of.uuid).values(**values))
+
+    def claimed(self, **wanted: Any) -> ClaimedTask:
+        (found,) = claim_tasks(self.database, **wanted)
+        return found
+
+    def end(self, held: ClaimedTask, state: TaskState = TaskState.COMPLETED) -> None:
+        tasks.release(self.database, held, TaskRest(state, 1))
+
+
+@databases.on_every_backend
+class ClaimTest(TasksTestCase):
+    def test_a_task_is_due_at_once_and_held_by_one(self) -> None:
+        written = add_task(self.database, self.pod)
+        self.assertIs(TaskState.PENDING, written.state)
+        due = tasks.next_due(self.database, ALL)
+        assert due is not None
+        self.assertLessEqual(due, 0)
+        held = self.claimed()
+        self.assertEqual((written.uuid, "pending"), (held.uuid, held.state))
+        now = self.get(held)
+        self.assertIs(TaskState.RUNNING, now.state)
+        self.assertIsNotNone(now.started_at)
+        self.assertEqual([], claim_tasks(self.database))
+
+    def test_services_have_their_own(self) -> None:
+        add_task(self.database, self.pod, service=PodService.TELEMETRY)
+        wanted = (PodService.COMPUTE, PodService.STORAGE)
+        self.assertEqual([], claim_tasks(self.database, services=wanted))
+        self.assertIsNone(tasks.next_due(self.database, wanted))
+        self.claimed(services=(PodService.TELEMETRY,))
+
+    def test_the_tasks_of_one_machine_run_one_after_the_other_in_their_order(self) -> None:
+        first, second = (add_task(self.database, self.pod, target="m1") for _ in range(2))
+        other = add_task(self.database, self.pod, target="m2")
+        held = claim_tasks(self.database)
+        self.assertEqual({first.uuid, other.uuid}, {each.uuid for each in held})
+        # Also while the first one rests.
+        (of_first,) = (each for each in held if each.uuid == first.uuid)
+        rest = TaskRest(TaskState.WAITING, 1, pause=600)
+        tasks.release(self.database, of_first, rest)
+        self.assertEqual([], claim_tasks(self.database))
+        self.set(first, next_try_at=None)
+        self.end(self.claimed())
+        self.assertEqual(second.uuid, self.claimed().uuid)
+
+    def test_a_pod_has_a_limit(self) -> None:
+        for number in range(3):
+            add_task(self.database, self.pod, target=f"m{number}")
+        elsewhere = add_task(self.database, add_pod(self.database, "two"))
+        for limit in (1, 1):
+            self.assertEqual(1, len(claim_tasks(self.database, limit=limit, per_pod=2)))
+        (left,) = claim_tasks(self.database, per_pod=2)
+        self.assertEqual(elsewhere.uuid, left.uuid)
+
+    def test_a_lost_workers_task_goes_on_where_it_was(self) -> None:
+        add_task(self.database, self.pod)
+        lost = self.claimed(owner="killed")
+        tasks.note(self.database, lost, position={"step": "ordering"}, percent=5)
+        self.set(lost, lease_until=clock.after(-1))
+        again = self.claimed(owner="other")
+        self.assertEqual((lost.uuid, '{"step": "ordering"}'), (again.uuid, again.position))
+        self.assertGreater(again.generation, lost.generation)
+        with self.assertRaises(LeaseLost):
+            tasks.note(self.database, lost, percent=50)
+        with self.assertRaises(LeaseLost):
+            self.end(lost)
+        self.assertEqual(5, self.get(lost).percent)
+
+    def test_the_heartbeat_keeps_what_is_held(self) -> None:
+        add_task(self.database, self.pod)
+        held = self.claimed(lease=1)
+        kept = tasks.renew(self.database, "worker", [held.id], 600)
+        self.assertEqual({(held.id, held.generation)}, kept)
+        self.assertEqual(set(), tasks.renew(self.database, "other", [held.id], 600))
+
+
+@databases.on_every_backend
+class EndTest(TasksTestCase):
+    def test_a_task_ends_with_its_result_and_without_its_parameters(self) -> None:
+        caller = Caller("u1", "alice", "p1", "req-1")
+        written = add_task(self.database, self.pod, caller=caller)
+        held = self.claimed()
+        rest = TaskRest(
+            TaskState.COMPLETED, 1, percent=100, message="Done.", result={"machines": 3}
+        )
+        tasks.release(self.database, held, rest)
+        found = self.get(written)
+        self.assertEqual(
+            (TaskState.COMPLETED, 100, "Done.", {"machines": 3}, "alice", "req-1"),
+            (
+                found.state,
+                found.percent,
+                found.message,
+                found.result,
+                found.user_name,
+                found.request_id,
+            ),
+        )
+        self.assertIsNotNone(found.finished_at)
+        self.assertIsNone(self.row(written).parameters)
+        self.assertEqual([], claim_tasks(self.database))
+        self.assertIsNone(tasks.next_due(self.database, ALL))
+
+    def test_what_waits_is_due_after_its_pause_and_keeps_what_is_not_given(self) -> None:
+        add_task(self.database, self.pod)
+        held = self.claimed()
+        tasks.note(self.database, held, message="Begun.", position={"step": 1})
+        tasks.release(self.database, held, TaskRest(TaskState.WAITING, 1, pause=30))
+        row = self.row(held)
+        self.assertEqual(("Begun.", '{"step": 1}'), (row.message, row.position))
+        due = tasks.next_due(self.database, ALL)
+        assert due is not None
+        self.assertTrue(20 < due <= 30, due)
+
+    def test_a_task_that_nobody_began_is_cancelled_at_once(self) -> None:
+        written = add_task(self.database, self.pod)
+        tasks.cancel(self.database, written.uuid)
+        self.assertIs(TaskState.CANCELLED, self.get(written).state)
+        self.assertEqual([], claim_tasks(self.database))
+        tasks.cancel(self.database, written.uuid)
+        self.assertFalse(self.get(written).cancel_requested)
+        with self.assertRaises(NotFound):
+            tasks.cancel(self.database, "unknown")
+
+    def test_a_task_that_has_begun_is_asked_to_end(self) -> None:
+        add_task(self.database, self.pod)
+        held = self.claimed()
+        tasks.release(self.database, held, TaskRest(TaskState.WAITING, 1, pause=600))
+        tasks.cancel(self.database, held.uuid)
+        again = self.claimed()
+        self.assertTrue(again.cancel_requested)
+        self.assertIs(TaskState.WAITING, self.get(held).state)
+
+    def test_a_deadline_ends_a_task_whoever_holds_it(self) -> None:
+        add_task(self.database, self.pod, target="m1")
+        waiting = add_task(self.database, self.pod, target="m1")
+        alive = add_task(self.database, self.pod, target="m2")
+        held = self.claimed(limit=1)
+        for each in (held, waiting):
+            self.set(each, deadline_at=clock.after(-1))
+        self.assertEqual([2, 0], [tasks.expire(self.database) for _ in range(2)])
+        for each in (held, waiting):
+            found = self.get(each)
+            self.assertEqual(
+                (TaskState.TIMED_OUT, "Its deadline has passed."), (found.state, found.error)
+            )
+        with self.assertRaises(LeaseLost):
+            self.end(held)
+        self.assertEqual(alive.uuid, self.claimed().uuid)
+
+    def test_old_ones_are_forgotten(self) -> None:
+        old, young, open_one = (add_task(self.database, self.pod) for _ in range(3))
+        self.set(old, finished_at=clock.after(-100), state=TaskState.FAILED)
+        self.set(young, finished_at=clock.after(-10), state=TaskState.FAILED)
+        counts = [tasks.purge(self.database, 50, limit=10) for _ in range(2)]
+        self.assertEqual([1, 0], counts)
+        found = tasks.list_page(self.database, limit=10)
+        self.assertEqual([open_one.uuid, young.uuid], [each.uuid for each in found])
+
+
+@databases.on_every_backend
+class ListTest(TasksTestCase):
+    def test_pages_begin_with_the_newest(self) -> None:
+        written = [add_task(self.database, self.pod, target=f"m{n}") for n in range(3)]
+        first = tasks.list_page(self.database, limit=2)
+        rest = tasks.list_page(self.database, limit=2, before=first[-1].uuid)
+        found = [each.uuid for each in (*first, *rest)]
+        self.assertEqual([each.uuid for each in reversed(written)], found)
+        with self.assertRaises(NotFound):
+            tasks.list_page(self.database, limit=2, before="unknown")
+
+    def test_filters(self) -> None:
+        other = add_pod(self.database, "two")
+        here = add_task(self.database, self.pod, target="m1")
+        there = add_task(self.database, other)
+        self.end(self.claimed(limit=1))
+        for only, wanted in (
+            ({"state": TaskState.COMPLETED}, here),
+            ({"state": TaskState.PENDING}, there),
+            ({"pod_name": "two"}, there),
+            ({"target": "m1"}, here),
+        ):
+            (found,) = tasks.list_page(self.database, limit=5, **only)  # type: ignore[arg-type]
+            self.assertEqual(wanted.uuid, found.uuid)

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pods end to end: the real API, the real workers, a real sushy-emulator."""
+
+import json
+from typing import Any, ClassVar
+
+import requests
+
+from tests.functional.system import Process, SystemTest
+from tests.services.emulator import Emulator
+from tests.support import brokers, databases
+from tests.support.waiting import PATIENCE, eventually
+
+NAMES = ("node-1", "node-2", "node-3")
+
+
+class PodSystemTest(SystemTest):
+    """An installation and an emulator; no subclouds."""
+
+    regions: ClassVar = ()
+    emulator: ClassVar[Emulator]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        directory = cls.system.directory / "emulator"
+        cls.emulator = cls.enterClassContext(Emulator(directory, NAMES))
+
+    def api(self) -> str:
+        """The address of the API."""
+        raise NotImplementedError
+
+    def ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """A call of the administrator that has to succeed."""
+        answer = requests.request(
+            method,
+            self.api() + path,
+            json=body,
+            headers={"X-Auth-Token": self.system.central.admin_session().get_token()},
+            timeout=2 * PATIENCE,
+        )
+        self.assertTrue(answer.ok, f"{method} {path}: {answer.status_code} {answer.text}")
+        found: dict[str, Any] = answer.json() if answer.content else {}
+        return found
+
+    def add(self, *addresses: str, **fields: object) -> str:
+        """Add a pod; its name."""
+        name = self.unique("pod")
+        pod = {"name": name, "driver": "bmc_fleet", "addresses": addresses, "password": "tiger"}
+        self.ask("POST", "/v1/pods", {"pod": {**pod, **fields}})
+        return name
+
+    def machines(self, pod: str) -> dict[str, dict[str, Any]]:
+        """The machines of a pod by name, once its inventory was read."""
+        eventually(lambda: self.ask("GET", f"/v1/pods/{pod}")["pod"]["synced_at"], "the inventory")
+        found = self.ask("GET", f"/v1/machines?pod={pod}")["machines"]
+        return {each["name"]: each for each in found}
+
+    def power(self, machine: dict[str, Any], action: str) -> str:
+        """Order; the task's id."""
+        answer = self.ask("POST", f"/v1/machines/{machine['id']}/power", {"action": action})
+        task_id: str = answer["task"]["id"]
+        return task_id
+
+    def ended(self, task_id: str) -> dict[str, Any]:
+        """A task once it has ended."""
+
+        def look() -> dict[str, Any] | None:
+            task: dict[str, Any] = self.ask("GET", f"/v1/tasks/{task_id}?wait=10")["task"]
+            return task if task["finished_at"] else None
+
+        found: dict[str, Any] = eventually(look, "the end of the task", 2 * PATIENCE)
+        return found
+
+
+class PodsInOneProcess(PodSystemTest):
+    """headwater-all-in-one."""
+
+    def api(self) -> str:
+        return "http://" + self.system.process.wait_for(r"The API listens on http://(\S+)")[1]
+
+    def test_machines_are_found_switched_and_watched(self) -> None:
+        pod = self.add(self.emulator.url)
+        machines = self.machines(pod)
+        self.assertEqual(set(NAMES), set(machines))
+        self.assertEqual({"Off"}, {each["power_state"] for each in machines.values()})
+        tasks = [self.power(each, "on") for each in machines.values()]
+        events = self.events(tasks[0])
+        self.assertEqual("end", events[-1][0])
+        self.assertEqual(["completed"] * 3, [self.ended(each)["state"] for each in tasks])
+        percents = [task["percent"] for _, task in events]
+        self.assertEqual((sorted(percents), 100), (percents, percents[-1]))
+        self.assertEqual(["On"] * 3, self.emulator.power_states())
+        shown = self.machines(pod)
+        self.assertEqual({"On"}, {each["power_state"] for each in shown.values()})
+        last = self.ended(self.power(shown["node-1"], "reset"))
+        self.assertEqual({"power_state": "On"}, last["result"])
+        tokens = json.dumps(self.ask("GET", "/v1/pods")) + json.dumps(self.ask("GET", "/v1/tasks"))
+        self.assertNotIn("tiger", tokens + self.system.process.log())
+
+    def events(self, task_id: str) -> list[tuple[str, dict[str, Any]]]:
+        """All events of a task until its stream ends."""
+        found = []
+        with requests.get(
+            f"{self.api()}/v1/tasks/{task_id}/events",
+            headers={"X-Auth-Token": self.system.central.admin_session().get_token()},
+            stream=True,
+            timeout=2 * PATIENCE,
+        ) as answer:
+            for event in answer.text.strip().split("\n\n"):
+                fields = dict(line.split(": ", 1) for line in event.splitlines())
+                if "data" in fields:
+                    found.append((fields["event"], json.loads(fields["data"])))
+        return found
+
+    def test_a_killed_process_goes_on_where_it_was(self) -> None:
+        machine = self.machines(self.add(self.emulator.url))["node-2"]
+        self.ended(self.power(machine, "off"))
+        task_id = self.power(machine, "on")
+        self.system.process.wait_for(f"Task {task_id}: power-machine waiting")
+        self.system.process.kill()
+        self.system.process = self.system.start("headwater-all-in-one")
+        self.assertEqual("completed", self.ended(task_id)["state"])
+        self.assertEqual("On", self.emulator.power_states()[1])
+
+    def test_a_pod_that_is_away_is_waited_for(self) -> None:
+        pod = self.add(self.emulator.url)
+        machine = self.machines(pod)["node-3"]
+        self.emulator.kill()
+        try:
+            task_id = self.power(machine, "on")
+            eventually(
+                lambda: self.ask("GET", f"/v1/tasks/{task_id}")["task"]["error"],
+                "the silence to be noticed",
+            )
+        finally:
+            self.emulator.start()
+        self.assertEqual("completed", self.ended(task_id)["state"])
+
+    def test_a_task_ends_with_its_deadline_or_by_an_operator(self) -> None:
+        # An address that refuses.
+        pod = self.add("http://127.0.0.1:1")
+        task = self.ask("POST", f"/v1/pods/{pod}/sync", {"deadline": 1})["task"]
+        first = self.ask("GET", f"/v1/tasks?pod={pod}")["tasks"][-1]
+        self.ask("POST", f"/v1/tasks/{first['id']}/cancel", {})
+        self.assertIn(self.ended(first["id"])["state"], ("cancelled", "failed"))
+        self.assertIn(self.ended(task["id"])["state"], ("timed-out", "failed"))
+        self.ask("DELETE", f"/v1/pods/{pod}")
+
+
+@databases.on_servers
+class PodsApart(PodSystemTest):
+    """API and pod workers as processes of their own, on a server and RabbitMQ."""
+
+    program: ClassVar = "headwater-api-proxy"
+    prepare: ClassVar = (("db", "sync"), ("secrets", "create"))
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.backend.require()
+        cls.options = {
+            "DEFAULT": {"transport_url": brokers.fresh_transport(cls), "api_workers": 1},
+            # As far apart as allowed: what starts sooner was announced by a message.
+            "engine": {"poll_interval": 60, "lease": 600},
+        }
+        super().setUpClass()
+        cls.workers = {name: cls.run_program(f"headwater-{name}") for name in ("api", "pod-worker")}
+        for service in ("compute", "network", "storage", "telemetry"):
+            cls.workers["pod-worker"].wait_for(f"the topic headwater-pod-{service}")
+        found = cls.workers["api"].wait_for(r"The API listens on http://(\S+)")
+        cls.address = f"http://{found[1]}"
+
+    @classmethod
+    def run_program(cls, program: str) -> Process:
+        process = Process(program, cls.system.config, cls.system.directory / f"{program}.log")
+        cls.addClassCleanup(process.stop)
+        return process
+
+    def api(self) -> str:
+        return self.address
+
+    def test_a_task_is_announced_and_run(self) -> None:
+        machines = self.machines(self.add(self.emulator.url))
+        task = self.ended(self.power(machines["node-1"], "on"))
+        self.assertEqual("completed", task["state"])
+        kinds = {each["kind"] for each in self.ask("GET", "/v1/services")["services"]}
+        self.assertIn("pod-worker-compute", kinds)

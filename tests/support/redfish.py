@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small Redfish service that breaks in the ways that BMCs break.
+
+It says what DMTF's specification demands of one system. It proves nothing about real BMCs.
+"""
+
+import json
+import pathlib
+import socket
+import ssl
+import threading
+import typing
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+SYSTEMS = "/redfish/v1/Systems"
+SYSTEM = f"{SYSTEMS}/1"
+RESET = f"{SYSTEM}/Actions/ComputerSystem.Reset"
+
+#: Answers one exchange instead of the service.
+Fault = Callable[["Handler"], None]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    protocol_version = "HTTP/1.1"
+    server: "_Server"
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    def do_POST(self) -> None:
+        self._serve()
+
+    def _serve(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        self.body = self.rfile.read(length)
+        path = self.path.rstrip("/")
+        bmc = self.server.bmc
+        bmc.asked.append((self.command, path))
+        bmc.peers.add(self.client_address)
+        fault = bmc.faults.get((self.command, path))
+        if fault is not None:
+            fault(self)
+        elif self.command == "POST" and path == RESET:
+            bmc.power(json.loads(self.body)["ResetType"])
+            self.answer(204)
+        elif self.command == "GET" and path in bmc.documents:
+            self.answer(200, bmc.documents[path])
+        else:
+            self.answer(404, {"error": {"code": "Base.1.0.ResourceMissing", "message": "No."}})
+
+    def answer(self, status: int, document: object = None, **headers: str) -> None:
+        """Send a document, or a text as it is."""
+        if document is None:
+            body = b""
+        else:
+            body = document.encode() if isinstance(document, str) else json.dumps(document).encode()
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        if status != 204:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if status != 204:
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+        pass
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    bmc: "FaultyBmc"
+
+
+class FaultyBmc:
+    """One BMC with one system, at `url`."""
+
+    def __init__(self, certificate: pathlib.Path | None = None) -> None:
+        self.asked: list[tuple[str, str]] = []
+        #: Addresses of its clients' connections.
+        self.peers: set[typing.Any] = set()
+        self.faults: dict[tuple[str, str], Fault] = {}
+        self.resets: list[str] = []
+        self.documents: dict[str, typing.Any] = {
+            "/redfish/v1": {
+                "@odata.id": "/redfish/v1/",
+                "Id": "RootService",
+                "Name": "Root Service",
+                "RedfishVersion": "1.6.0",
+                "UUID": "92384634-2938-2342-8820-489239905423",
+                "Systems": {"@odata.id": SYSTEMS},
+            },
+            SYSTEMS: {
+                "@odata.id": SYSTEMS,
+                "Name": "Computer System Collection",
+                "Members@odata.count": 1,
+                "Members": [{"@odata.id": SYSTEM}],
+            },
+            SYSTEM: {
+                "@odata.id": SYSTEM,
+                "Id": "1",
+                "Name": "server-1",
+                "Manufacturer": "Contoso",
+                "SerialNumber": "2M220101SL",
+                "PowerState": "Off",
+                "Status": {"State": "Enabled", "Health": "OK"},
+                "ProcessorSummary": {"Count": 2},
+                "MemorySummary": {"TotalSystemMemoryGiB": 96},
+                "Actions": {
+                    "#ComputerSystem.Reset": {
+                        "target": RESET,
+                        "ResetType@Redfish.AllowableValues": [
+                            "On",
+                            "ForceOff",
+                            "GracefulShutdown",
+                            "ForceRestart",
+                        ],
+                    }
+                },
+            },
+        }
+        self._hung = threading.Event()
+        self._server = _Server(("127.0.0.1", 0), Handler)
+        self._server.bmc = self
+        scheme = "http"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+            scheme = "https"
+        self.url = f"{scheme}://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> typing.Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._hung.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def power(self, reset_type: str) -> None:
+        """The power button was pressed; the state is reached at once."""
+        self.resets.append(reset_type)
+        on = reset_type in ("On", "ForceRestart")
+        self.documents[SYSTEM]["PowerState"] = "On" if on else "Off"
+
+    def fail(
+        self, method: str, path: str, status: int, message: str = "No.", **headers: str
+    ) -> None:
+        """Answer an error as Redfish forms it."""
+        error = {"error": {"code": "Base.1.0.GeneralError", "message": message}}
+        self.faults[method, path] = lambda handler: handler.answer(status, error, **headers)
+
+    def hang(self, method: str, path: str, *, after: Callable[[bytes], None] | None = None) -> None:
+        """Say nothing for ever; with `after`, do what was asked first."""
+
+        def silent(handler: Handler) -> None:
+            if after is not None:
+                after(handler.body)
+            self._hung.wait()
+
+        self.faults[method, path] = silent
+
+    def cut(self, method: str, path: str) -> None:
+        """Close the connection instead of an answer."""
+
+        def closed(handler: Handler) -> None:
+            handler.close_connection = True
+            handler.connection.shutdown(socket.SHUT_RDWR)
+
+        self.faults[method, path] = closed

@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tasks do to pods, step by step, on drivers that answer as the test says."""
+
+import pathlib
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+from headwater.common.errors import LoginRefused, NoAnswer, Unreachable
+from headwater.common.secrets import KeyRing
+from headwater.common.states import Availability, PowerAction
+from headwater.db import pods
+from headwater.db.pod_records import ClaimedTask, Pod
+from headwater.engine.outcome import Failed, Retry
+from headwater.engine.tracked import Cancelled, Completed, Doubtful, Result, TaskWork, Waiting
+from headwater.orchestrator.podm.access import PodAccess, PodAccessSettings
+from headwater.orchestrator.podm.drivers import Inventory, PodDriver, PodRefused
+from headwater.orchestrator.podm.handler import PodHandler
+from tests.support import databases
+from tests.support.pod_builders import add_machine, add_pod, seen
+
+
+class Machine:
+    """A driver of one machine, whose answers the test decides."""
+
+    def __init__(self) -> None:
+        self.state: str | None = "Off"
+        self.orders: list[PowerAction] = []
+        self.order: Callable[[PowerAction], None] = lambda action: None
+        self.shows: Callable[[str], Inventory] = lambda address: Inventory([])
+
+    def inventory(self, address: str) -> Inventory:
+        return self.shows(address)
+
+    def power_state(self, uri: str) -> str | None:
+        return self.state
+
+    def power(self, uri: str, action: PowerAction) -> None:
+        self.orders.append(action)
+        self.order(action)
+
+
+class Access:
+    def __init__(self, driver: PodDriver):
+        self._driver = driver
+
+    def driver(self, pod: Pod) -> PodDriver:
+        return self._driver
+
+
+class ActionTestCase(databases.DatabaseTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.driver = Machine()
+        self.handler = PodHandler(self.database, Access(self.driver))  # type: ignore[arg-type]
+        self.pod = add_pod(self.database)
+        self.notes: list[dict[str, Any]] = []
+
+    def step(
+        self,
+        name: str,
+        target: str = "",
+        /,
+        *,
+        position: dict[str, Any] | None = None,
+        cancel: bool = False,
+        **parameters: str,
+    ) -> Result:
+        task = ClaimedTask(
+            id=1,
+            uuid="t1",
+            generation=1,
+            failures=0,
+            service="compute",
+            action=name,
+            pod_id=self.pod.id,
+            target=target,
+            state="pending",
+            try_count=0,
+            cancel_requested=cancel,
+            parameters=None,
+            position=None,
+        )
+        return self.handler.execute(
+            TaskWork(task, parameters, position or {}, self.note, lambda: None)
+        )
+
+    def note(self, **values: Any) -> None:
+        self.notes.append(values)
+
+
+class HandlerTest(ActionTestCase):
+    def test_what_cannot_be_is_failed(self) -> None:
+        for action, target in (("fly", ""), ("power-machine", "unknown")):
+            self.assertIsInstance(self.step(action, target, action="on"), Failed)
+        pods.delete(self.database, "one")
+        self.assertIsInstance(self.step("sync-pod"), Failed)
+
+    def test_errors_of_drivers_have_their_meanings(self) -> None:
+        machine = add_machine(self.database, self.pod)
+        for error, meaning in (
+            (Unreachable("No answer", 7), Retry("No answer", False, True, 7)),
+            (LoginRefused("Refused"), Retry("Refused", True)),
+            (PodRefused("400: no"), Failed("400: no")),
+        ):
+
+            def order(action: PowerAction, error: Exception = error) -> None:
+                raise error
+
+            self.driver.order = order
+            result = self.step("power-machine", machine.uuid, action="on")
+            self.assertEqual(meaning, result)
+
+    def test_a_driver_that_is_not_installed_is_named(self) -> None:
+        add_pod(self.database, "two", driver="magic")
+        self.pod = pods.get(self.database, "two")
+        directory = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        access = PodAccess(KeyRing.ensure(directory), PodAccessSettings(1, 1))
+        self.handler = PodHandler(self.database, access)
+        result = self.step("sync-pod")
+        assert isinstance(result, Failed)
+        self.assertIn("'magic'", result.reason)
+        self.assertIn("bmc_fleet, fake", result.reason)
+
+
+class PowerTest(ActionTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.machine = add_machine(self.database, self.pod)
+
+    def power(
+        self, action: str = "on", position: dict[str, Any] | None = None, *, cancel: bool = False
+    ) -> Result:
+        return self.step(
+            "power-machine", self.machine.uuid, action=action, position=position, cancel=cancel
+        )
+
+    def test_it_is_ordered_once_and_looked_at_until_it_is_there(self) -> None:
+        first = self.power()
+        assert isinstance(first, Waiting)
+        # What is about to be sent was written before.
+        self.assertEqual({"step": "ordering", "looks": 0}, self.notes[0]["position"])
+        late = self.power(position=dict(first.position))
+        assert isinstance(late, Waiting)
+        self.assertEqual({"step": "ordered", "looks": 1}, late.position)
+        self.driver.state = "On"
+        done = self.power(position=dict(late.position))
+        self.assertEqual(Completed({"power_state": "On"}, "The machine is On."), done)
+        self.assertEqual([PowerAction.ON], self.driver.orders)
+        found = pods.get_machine(self.database, self.machine.uuid)
+        self.assertEqual("On", found.power_state)
+
+    def test_percents_rise_and_never_reach_the_end(self) -> None:
+        position: dict[str, Any] = {"step": "ordered", "looks": 0}
+        percents = []
+        for _ in range(50):
+            result = self.power(position=position)
+            assert isinstance(result, Waiting)
+            position = dict(result.position)
+            percents.append(result.percent or 0)
+        self.assertEqual(sorted(percents), percents)
+        self.assertLess(percents[-1], 100)
+
+    def lose(self, action: PowerAction) -> None:
+        raise NoAnswer("timed out")
+
+    def test_a_lost_order_that_was_taken_is_found_out_by_reading(self) -> None:
+        self.driver.order = self.lose
+        lost = self.power()
+        assert isinstance(lost, Doubtful)
+        self.driver.state = "On"
+        self.assertIsInstance(self.power(position=dict(lost.position)), Completed)
+        self.assertEqual(1, len(self.driver.orders))
+
+    def test_a_lost_order_is_given_again_only_after_the_machine_was_seen_unchanged(self) -> None:
+        self.driver.order = self.lose
+        result = self.power()
+        looks = 0
+        while len(self.driver.orders) == 1:
+            assert isinstance(result, Doubtful)
+            result = self.power(position=dict(result.position))
+            looks += 1
+        self.assertEqual(15, looks)
+
+    def test_a_lost_reset_is_never_given_again(self) -> None:
+        self.driver.order, self.driver.state = self.lose, "On"
+        result = self.power("reset")
+        while isinstance(result, Doubtful):
+            result = self.power("reset", dict(result.position))
+        assert isinstance(result, Failed)
+        self.assertIn("nobody can read", result.reason)
+        self.assertEqual(1, len(self.driver.orders))
+
+    def test_a_reset_that_was_taken_ends_with_a_machine_that_is_on(self) -> None:
+        result = self.power("reset")
+        assert isinstance(result, Waiting)
+        self.assertIsInstance(self.power("reset", dict(result.position)), Waiting)
+        self.driver.state = "On"
+        self.assertIsInstance(self.power("reset", dict(result.position)), Completed)
+
+    def test_whoever_goes_on_after_a_crash_reads_first(self) -> None:
+        result = self.power(position={"step": "ordering", "looks": 0})
+        self.assertIsInstance(result, Doubtful)
+        self.assertEqual([], self.driver.orders)
+
+    def test_a_machine_that_says_nothing_of_its_power_is_waited_for(self) -> None:
+        self.driver.state = None
+        self.assertIsInstance(self.power(position={"step": "ordered", "looks": 0}), Waiting)
+
+    def test_cancelled_before_and_after_the_order(self) -> None:
+        before = self.power(cancel=True)
+        assert isinstance(before, Cancelled)
+        self.assertIn("Nothing was sent", before.message)
+        self.assertEqual([], self.driver.orders)
+        after = self.power(position={"step": "ordered", "looks": 3}, cancel=True)
+        assert isinstance(after, Cancelled)
+        self.assertIn("the machine is Off", after.message)
+
+
+class SyncTest(ActionTestCase):
+    def fleet(self, *addresses: str) -> None:
+        pods.update(self.database, "one", {"addresses": addresses})
+
+    def test_all_addresses_are_read(self) -> None:
+        self.fleet("http://a", "http://b")
+        self.driver.shows = lambda address: Inventory([seen(f"{address}/1"), seen(f"{address}/2")])
+        result = self.step("sync-pod")
+        assert isinstance(result, Completed)
+        self.assertEqual(
+            (4, 2, 0), tuple(result.result[k] for k in ("machines", "addresses", "silent"))
+        )
+        self.assertEqual(4, len(pods.list_machines(self.database, limit=9)))
+        pod = pods.get(self.database, "one")
+        self.assertIs(Availability.ONLINE, pod.availability_status)
+
+    def test_silent_addresses_are_named_and_keep_their_machines(self) -> None:
+        self.fleet("http://a", "http://b")
+        self.driver.shows = lambda address: Inventory([seen(f"{address}/1")])
+        self.step("sync-pod")
+
+        def one_is_silent(address: str) -> Inventory:
+            if address == "http://b":
+                raise Unreachable("timed out")
+            return Inventory([])
+
+        self.driver.shows = one_is_silent
+        result = self.step("sync-pod")
+        assert isinstance(result, Completed)
+        self.assertEqual({"http://b": "timed out"}, result.result["silent_addresses"])
+        missing = {
+            each.uri: each.missing_since is not None
+            for each in pods.list_machines(self.database, limit=9)
+        }
+        self.assertEqual({"http://a/1": True, "http://b/1": False}, missing)
+
+    def test_a_member_that_cannot_be_read_is_not_missing(self) -> None:
+        self.driver.shows = lambda address: Inventory([seen(f"{address}/1")])
+        self.step("sync-pod")
+        self.driver.shows = lambda address: Inventory([], [f"{address}/1"])
+        self.step("sync-pod")
+        (machine,) = pods.list_machines(self.database, limit=9)
+        self.assertIsNone(machine.missing_since)
+
+    def test_a_pod_of_which_nothing_answers_is_offline(self) -> None:
+        def silent(address: str) -> Inventory:
+            raise LoginRefused("Login refused")
+
+        self.driver.shows = silent
+        result = self.step("sync-pod")
+        assert isinstance(result, Retry)
+        self.assertIn("Login refused", result.reason)
+        pod = pods.get(self.database, "one")
+        self.assertIs(Availability.OFFLINE, pod.availability_status)
+
+    def test_cancelled(self) -> None:
+        self.assertIsInstance(self.step("sync-pod", cancel=True), Cancelled)
