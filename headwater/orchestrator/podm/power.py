@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Switches a machine on and off: ordered once, and looked at until it is there."""
 
-from headwater.common.errors import NoAnswer
+from headwater.common.errors import LoginRefused, NoAnswer, Unreachable
 from headwater.common.states import PowerAction
 from headwater.db import pods
 from headwater.engine.outcome import Failed
@@ -66,4 +66,8 @@ def _order(work: TaskWork, place: Place, action: PowerAction) -> Result:
         place.driver.power(machine.uri, action)
     except NoAnswer as error:
         return Doubtful(position, f"{error} Reading whether the machine took the order.", _LOOK)
+    except (LoginRefused, Unreachable):
+        # It was certainly not taken: the next try begins anew.
+        work.note(position={})
+        raise
     return Waiting({"step": "ordered", "looks": 0}, _LOOK / 4, 10, "Ordered.")

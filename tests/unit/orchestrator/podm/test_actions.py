@@ -164,6 +164,16 @@ class PowerTest(ActionTestCase):
     def lose(self, action: PowerAction) -> None:
         raise NoAnswer("timed out")
 
+    def test_an_order_that_did_not_reach_the_machine_leaves_no_doubt(self) -> None:
+        for error in (Unreachable("503: later"), LoginRefused("Refused")):
+
+            def order(action: PowerAction, error: Exception = error) -> None:
+                raise error
+
+            self.driver.order = order
+            self.assertIsInstance(self.power(), Retry)
+            self.assertEqual({}, self.notes[-1]["position"])
+
     def test_a_lost_order_that_was_taken_is_found_out_by_reading(self) -> None:
         self.driver.order = self.lose
         lost = self.power()
