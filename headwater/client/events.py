@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a job comes on, as the service tells it: an event stream that is taken up again."""
+"""How jobs and tasks come on, as the service tells it: event streams that are taken up again."""
 
 import json
 import time
@@ -16,8 +16,22 @@ _PAUSE = 1.0
 #: Breaks in a row without any news after which the user is told.
 _MOST_BREAKS = 30
 
-#: States of a job in which nothing is left to run.
-ENDS = ("completed", "failed")
+
+@dataclass(frozen=True)
+class Kind:
+    """What can be followed."""
+
+    #: In paths, and for people.
+    noun: str
+    one: str
+    #: The command that shows one.
+    show: str
+    #: States in which it does not come on any more by itself.
+    ends: tuple[str, ...]
+
+
+JOB = Kind("jobs", "job", "orchestration job show", ("completed", "failed"))
+TASK = Kind("tasks", "task", "pod task show", ("completed", "failed", "cancelled", "timed-out"))
 
 
 @dataclass(frozen=True)
@@ -46,15 +60,17 @@ def parse(lines: Iterable[str]) -> Iterator[Event]:
             fields[name] = value
 
 
-def follow(api: Api, job_id: str, pause: Callable[[float], object] = time.sleep) -> Iterator[Json]:
-    """The job each time it has come on, the last time when nothing of it is left to run.
+def follow(
+    api: Api, kind: Kind, name: str, pause: Callable[[float], object] = time.sleep
+) -> Iterator[Json]:
+    """The document each time it has come on, the last time when it has ended.
 
     A stream that breaks off is taken up where it was. Raises CommandError.
     """
     last, breaks = None, 0
     while True:
         try:
-            for event in parse(api.stream(path_of("jobs", job_id, "events"), last)):
+            for event in parse(api.stream(path_of(kind.noun, name, "events"), last)):
                 last, breaks = event.key, 0
                 yield json.loads(event.data)
                 if event.name == "end":
@@ -64,7 +80,7 @@ def follow(api: Api, job_id: str, pause: Callable[[float], object] = time.sleep)
         breaks += 1
         if breaks > _MOST_BREAKS:
             raise exceptions.CommandError(
-                f"The connection to headwater's API breaks again and again. The job goes on; "
-                f"'openstack orchestration job show {job_id}' tells how far it is."
+                f"The connection to headwater's API breaks again and again. The {kind.one} goes "
+                f"on; 'openstack {kind.show} {name}' tells how far it is."
             )
         pause(_PAUSE)

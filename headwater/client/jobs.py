@@ -3,21 +3,17 @@
 
 import argparse
 import itertools
-import time
 
 from osc_lib.cli import format_columns
 from osc_lib.command import command
 
-from headwater.client import events, options
+from headwater.client import events, options, waiting
 from headwater.client.columns import Columns, Rows
 from headwater.client.progress import Progress
 from headwater.client.rest import Api, Json, path_of
 
 #: Failed subclouds that 'job wait' names.
 _MOST_NAMED = 20
-
-#: Exit codes of 'job wait'.
-_FAILED, _TIMEOUT, _INTERRUPTED = 1, 3, 130
 
 _STATES = ["queued", "in-progress", "completed", "failed", "cancelled"]
 
@@ -186,47 +182,16 @@ class Wait(_OneJob):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Take the patience."""
         parser = super().get_parser(prog_name)
-        parser.add_argument(
-            "--timeout",
-            type=options.positive,
-            metavar="<seconds>",
-            help="Wait no longer (default: as long as it takes).",
-        )
+        waiting.add_timeout(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Follow it to its end, or to that of the patience."""
         progress = Progress(self.app.stdout)
-        try:
-            job = self._follow(parsed_args, progress)
-        except KeyboardInterrupt:
-            progress.end()
-            self.app.stderr.write("The job goes on without you.\n")
-            return _INTERRUPTED
-        progress.end()
-        if job is None:
-            self.app.stderr.write(f"Not done after {parsed_args.timeout} s; the job goes on.\n")
-            return _TIMEOUT
-        return self._outcome(job)
-
-    def _follow(self, parsed_args: argparse.Namespace, progress: Progress) -> Json | None:
-        """The job at its end; None when the patience ended first."""
-        if parsed_args.timeout is None:
-            job: Json = {}
-            for job in events.follow(self.api, parsed_args.job):
-                progress.show(job)
-            return job
-        deadline = time.monotonic() + parsed_args.timeout
-        while True:
-            left = deadline - time.monotonic()
-            job = self.api.get(
-                path_of("jobs", parsed_args.job), wait=round(max(0.0, min(left, 1.0)), 3)
-            )["job"]
-            progress.show(job)
-            if job["state"] in events.ENDS:
-                return job
-            if left <= 0:
-                return None
+        job = waiting.to_its_end(
+            self.app, events.JOB, parsed_args.job, progress, parsed_args.timeout
+        )
+        return job if isinstance(job, int) else self._outcome(job)
 
     def _outcome(self, job: Json) -> int:
         counts = job["requests"]
@@ -242,4 +207,4 @@ class Wait(_OneJob):
             self.app.stderr.write(
                 f"When the cause is mended: openstack orchestration job retry {job['id']}\n"
             )
-        return _FAILED
+        return waiting.FAILED

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A job's progress for people: one line that is drawn again, or a line per step."""
+"""Progress for people: one line that is drawn again, or a line per step."""
 
 import shutil
 import time
@@ -13,7 +13,7 @@ _BAR = 30
 
 
 class Progress:
-    """Draws on a terminal, and writes lines anywhere else. `clock` gives seconds."""
+    """Of a job. Draws on a terminal, and writes lines anywhere else. `clock` gives seconds."""
 
     def __init__(self, screen: TextIO, clock: Callable[[], float] = time.monotonic):
         self._screen, self._clock = screen, clock
@@ -68,6 +68,18 @@ class Progress:
             return ""
         rate = (done - before) / (now - began)
         return f" - {rate:.1f}/s, {duration((total - done) / rate)} left"
+
+
+class TaskProgress(Progress):
+    """Of a task."""
+
+    def line(self, job: Json) -> str:
+        """How far it is, a bar, its state, and what it says."""
+        percent = int(job["percent"])
+        full = _BAR * percent // 100
+        text = f"{percent:3} % [{'#' * full}{'.' * (_BAR - full)}] {job['state']}"
+        said = job["error"] or job["message"]
+        return f"{text}: {said}" if said else text
 
 
 def duration(seconds: float) -> str:

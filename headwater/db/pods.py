@@ -226,7 +226,12 @@ def get_machine(database: Database, machine_uuid: str) -> Machine:
 
 
 def list_machines(
-    database: Database, *, limit: int, after: str | None = None, pod_name: str | None = None
+    database: Database,
+    *,
+    limit: int,
+    after: str | None = None,
+    pod_name: str | None = None,
+    name: str | None = None,
 ) -> Sequence[Machine]:
     """Machines in the order in which they were first seen, those behind the machine `after`.
 
@@ -237,6 +242,8 @@ def list_machines(
         conditions.append(machine.c.id > get_machine(database, after).id)
     if pod_name is not None:
         conditions.append(pod.c.name == pod_name)
+    if name is not None:
+        conditions.append(machine.c.name == name)
     return _machines(database, *conditions, limit=limit)
 
 

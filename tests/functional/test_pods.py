@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import requests
 
+from tests.functional.shell import ShellTest
 from tests.functional.system import Process, SystemTest
 from tests.services.emulator import Emulator
 from tests.support import brokers, databases
@@ -147,6 +148,38 @@ class PodsInOneProcess(PodSystemTest):
         self.assertIn(self.ended(first["id"])["state"], ("cancelled", "failed"))
         self.assertIn(self.ended(task["id"])["state"], ("timed-out", "failed"))
         self.ask("DELETE", f"/v1/pods/{pod}")
+
+
+class PodCommands(ShellTest):
+    """The openstack commands."""
+
+    regions: ClassVar = ()
+
+    def test_a_pod_is_added_switched_on_and_forgotten(self) -> None:
+        directory = self.system.directory / "emulator"
+        emulator = self.enterContext(Emulator(directory, ("node-1", "node-2")))
+        secret = {"HEADWATER_POD_PASSWORD": "tiger"}
+        self.openstack("pod", "add", "rack-7", "--address", emulator.url, **secret)
+        self.openstack("pod", "sync", "rack-7", "--wait")
+        (pod,) = self.ask("pod", "list")
+        self.assertEqual(("rack-7", "online"), (pod["Name"], pod["Availability"]))
+        machines = {each["Name"]: each for each in self.ask("machine", "list", "--pod", "rack-7")}
+        done = self.openstack(
+            "machine", "power", "on", "node-1", machines["node-2"]["ID"], "--wait"
+        )
+        self.assertEqual(2, done.stdout.count("100 % [##############################] completed"))
+        self.assertEqual(["On", "On"], emulator.power_states())
+        self.assertEqual("On", self.ask("machine", "show", "node-1")["power_state"])
+        (newest, *_) = self.ask("pod", "task", "list", "--machine", ids["node-2"])
+        self.assertEqual("completed", self.ask("pod", "task", "show", newest["ID"])["state"])
+        unknown = self.openstack("machine", "power", "off", "node-1", "no-such", code=1)
+        self.assertIn("no machine 'no-such'", unknown.stderr)
+        self.openstack("pod", "set", "rack-7", "--address", "http://127.0.0.1:1")
+        failed = self.openstack("pod", "sync", "rack-7", "--wait", code=1)
+        self.assertIn("No address of the pod answers", failed.stderr)
+        self.openstack("pod", "delete", "rack-7")
+        self.assertEqual([], self.ask("machine", "list"))
+        self.openstack("pod", "show", "rack-7", code=1)
 
 
 @databases.on_servers

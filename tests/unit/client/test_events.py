@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from osc_lib import exceptions
 
-from headwater.client.events import Event, follow, parse
+from headwater.client.events import JOB, Event, follow, parse
 
 
 def lines(text: str) -> list[str]:
@@ -56,7 +56,7 @@ def event(key: int, name: str = "progress") -> str:
 class FollowTest(unittest.TestCase):
     def follow(self, api: FakeApi) -> tuple[list[int], list[float]]:
         pauses: list[float] = []
-        jobs = follow(api, "a/b", pauses.append)  # type: ignore[arg-type]
+        jobs = follow(api, JOB, "a/b", pauses.append)  # type: ignore[arg-type]
         return [job["key"] for job in jobs], pauses
 
     def test_it_ends_with_the_end(self) -> None:

@@ -7,7 +7,7 @@ import unittest
 from typing import Any
 from unittest import mock
 
-from headwater.client.progress import Progress, duration
+from headwater.client.progress import Progress, TaskProgress, duration
 
 
 def job(done: int, total: int = 200, state: str = "in-progress", **counts: int) -> dict[str, Any]:
@@ -87,3 +87,28 @@ class ProgressTest(unittest.TestCase):
             (7500, "2 h 5 min"),
         ):
             self.assertEqual(text, duration(seconds))
+
+
+class TaskProgressTest(unittest.TestCase):
+    def test_a_line_tells_percent_state_and_what_it_says(self) -> None:
+        screen = Screen(False)
+        progress = TaskProgress(screen)
+        task = {"percent": 0, "state": "pending", "error": None, "message": None}
+        for change in (
+            {},
+            {"percent": 50, "state": "waiting", "message": "Ordered; the machine is Off."},
+            {"error": "No answer."},
+            {"percent": 100, "state": "completed", "error": None, "message": "It is On."},
+        ):
+            task.update(change)
+            progress.show(task)
+        half = f"{15 * '#'}{15 * '.'}"
+        self.assertEqual(
+            [
+                f"  0 % [{30 * '.'}] pending",
+                f" 50 % [{half}] waiting: Ordered; the machine is Off.",
+                f" 50 % [{half}] waiting: No answer.",
+                f"100 % [{30 * '#'}] completed: It is On.",
+            ],
+            screen.getvalue().splitlines(),
+        )

@@ -17,6 +17,7 @@ def list_page(parts: Parts, call: Call) -> Reply:
         limit=call.limit,
         after=call.query.get("marker"),
         pod_name=call.query.get("pod"),
+        name=call.query.get("name"),
     )
     return call.page("machines", [views.machine(each) for each in page], lambda last: last["id"])
 
@@ -47,7 +48,11 @@ ROUTES = (
         list_page,
         "headwater:machines:list",
         policies.FLEET_READER,
-        query=schemas.paged("id", pod=schemas.text("Name of a pod.")),
+        query=schemas.paged(
+            "id",
+            pod=schemas.text("Name of a pod."),
+            name=schemas.text("Name of a machine; pods may have some of one name."),
+        ),
         answers={200: schemas.listed("machines", "Machine")},
     ),
     Route(
