@@ -163,10 +163,9 @@ class PodCommands(ShellTest):
         self.openstack("pod", "sync", "rack-7", "--wait")
         (pod,) = self.ask("pod", "list")
         self.assertEqual(("rack-7", "online"), (pod["Name"], pod["Availability"]))
-        machines = {each["Name"]: each for each in self.ask("machine", "list", "--pod", "rack-7")}
-        done = self.openstack(
-            "machine", "power", "on", "node-1", machines["node-2"]["ID"], "--wait"
-        )
+        listed = self.ask("machine", "list", "--pod", "rack-7")
+        ids = {each["Name"]: each["ID"] for each in listed}
+        done = self.openstack("machine", "power", "on", "node-1", ids["node-2"], "--wait")
         self.assertEqual(2, done.stdout.count("100 % [##############################] completed"))
         self.assertEqual(["On", "On"], emulator.power_states())
         self.assertEqual("On", self.ask("machine", "show", "node-1")["power_state"])
