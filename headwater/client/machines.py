@@ -32,8 +32,18 @@ class ListAll(command.Lister):  # type: ignore[misc]
             marker=parsed_args.marker,
             pod=parsed_args.pod,
         )
-        names = ("id", "name", "pod", "power_state", "health", "cpus", "memory_mib", "seen_at")
-        header = ("ID", "Name", "Pod", "Power", "Health", "CPUs", "Memory MiB", "Seen at")
+        names = (
+            "id",
+            "name",
+            "pod",
+            "power_state",
+            "health",
+            "cpus",
+            "memory_mib",
+            "node",
+            "seen_at",
+        )
+        header = ("ID", "Name", "Pod", "Power", "Health", "CPUs", "Memory MiB", "Node", "Seen at")
         return header, (tuple(each[name] for name in names) for each in found)
 
 
@@ -61,15 +71,7 @@ class Power(command.Command):  # type: ignore[misc]
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Take the action and the machines."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument(
-            "action",
-            choices=["on", "off", "shutdown", "reset"],
-            help="'off' does not ask the operating system; 'shutdown' does.",
-        )
-        parser.add_argument(
-            "machines", metavar="<machine>", nargs="+", help="Id or name of a machine."
-        )
-        tasks.add_wait(parser)
+        tasks.add_power(parser, "machine", "Id or name of a machine.")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:

@@ -21,6 +21,17 @@ def add_wait(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_power(parser: argparse.ArgumentParser, noun: str, text: str) -> None:
+    """A power action, one or more of NOUN, and --wait."""
+    parser.add_argument(
+        "action",
+        choices=["on", "off", "shutdown", "reset"],
+        help="'off' does not ask the operating system; 'shutdown' does.",
+    )
+    parser.add_argument(f"{noun}s", metavar=f"<{noun}>", nargs="+", help=text)
+    add_wait(parser)
+
+
 def ordered(app: Any, tasks: Sequence[Json], *, wait: bool) -> int:
     """Name the tasks that were ordered, or watch them; the exit code."""
     if not wait:

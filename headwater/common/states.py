@@ -213,6 +213,14 @@ ENDED = (
 )
 
 
+class NodeState(StrEnum):
+    """Where a node stands: a machine that somebody has to himself."""
+
+    READY = "ready"
+    RELEASING = "releasing"
+    """Its machine is switched off, and then free for others."""
+
+
 class PodService(StrEnum):
     """The functional services: each runs the tasks of its kind, on a topic of its own."""
 

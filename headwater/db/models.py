@@ -356,6 +356,28 @@ machine = sa.Table(
     **_OPTIONS,
 )
 
+#: Machines that somebody has to himself. That no machine has two is the database's own affair.
+node = sa.Table(
+    "node",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("name", sa.String(255), nullable=False, unique=True),
+    sa.Column(
+        "machine_id",
+        Id,
+        sa.ForeignKey("machine.id", ondelete="RESTRICT"),
+        nullable=False,
+        unique=True,
+    ),
+    sa.Column("state", sa.String(16), nullable=False),
+    # JSON object: what was asked for.
+    sa.Column("requirements", sa.Text, nullable=False),
+    sa.Column("user_id", sa.String(255)),
+    sa.Column("project_id", sa.String(255)),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    **_OPTIONS,
+)
+
 #: Tracked operations on pods.
 task = sa.Table(
     "task",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of pods, machines and tasks as frozen values."""
+"""Rows of pods, machines, nodes and tasks as frozen values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from headwater.common.context import Caller
-from headwater.common.states import Availability, PodService, TaskState
+from headwater.common.states import Availability, NodeState, PodService, TaskState
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,31 @@ class Machine(SeenMachine):
     seen_at: datetime
     #: None while the pod's inventory has it.
     missing_since: datetime | None
+    #: The node that has it to itself.
+    node_name: str | None
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """What a node's machine has to have at least; None: whatever it has."""
+
+    pod_name: str | None = None
+    cpus: int | None = None
+    memory_mib: int | None = None
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine that somebody has to himself."""
+
+    id: int
+    name: str
+    state: NodeState
+    machine: Machine
+    requirements: Requirements
+    user_id: str | None
+    project_id: str | None
+    created_at: datetime
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from headwater.common.errors import Conflict, NotFound
 from headwater.common.states import Availability
 from headwater.db import moments
 from headwater.db.connection import Database, retried
-from headwater.db.models import machine, pod, task
+from headwater.db.models import machine, node, pod, task
 from headwater.db.pod_records import Machine, NewPod, Pod, SeenMachine
 
 #: Rows that one statement writes: MariaDB's packets and SQLite's variables have ends.
@@ -101,16 +101,22 @@ def _update(database: Database, pod_id: int, values: Mapping[str, Any]) -> None:
 
 @retried
 def delete(database: Database, name: str) -> None:
-    """Forget a pod with its inventory and its tasks. Conflict while one of them has not ended.
+    """Forget a pod with its inventory and its tasks.
 
-    Nothing in the pod itself changes. Raises NotFound.
+    Nothing in the pod itself changes. Raises NotFound, and Conflict while a task has not ended or
+    a node has one of its machines.
     """
     known = get(database, name)
-    busy = sa.exists().where(task.c.pod_id == known.id, task.c.finished_at.is_(None))
+    busy = sa.or_(
+        sa.exists().where(task.c.pod_id == known.id, task.c.finished_at.is_(None)),
+        sa.exists().where(machine.c.pod_id == known.id, node.c.machine_id == machine.c.id),
+    )
     with database.write() as connection:
         deleted = connection.execute(pod.delete().where(pod.c.id == known.id, ~busy)).rowcount
     if not deleted:
-        raise Conflict(f"Pod {name!r} has tasks that have not ended; cancel them first.")
+        raise Conflict(
+            f"Pod {name!r} has nodes, or tasks that have not ended: release and cancel them first."
+        )
 
 
 @retried
@@ -250,13 +256,25 @@ def list_machines(
 def _machines(
     database: Database, *conditions: sa.ColumnElement[bool], limit: int
 ) -> Sequence[Machine]:
-    columns = [machine.c[field.name] for field in fields(Machine) if field.name != "pod_name"]
     with database.read() as connection:
         rows = connection.execute(
-            sa.select(*columns, pod.c.name.label("pod_name"))
-            .join(pod, pod.c.id == machine.c.pod_id)
-            .where(*conditions)
-            .order_by(machine.c.id)
-            .limit(limit)
+            select_machines().where(*conditions).order_by(machine.c.id).limit(limit)
         ).all()
-    return [Machine(**{**row._mapping, "properties": json.loads(row.properties)}) for row in rows]
+    return [machine_of(row) for row in rows]
+
+
+def select_machines() -> sa.Select[Any]:
+    """Machines with the names of their pods and nodes, for `machine_of`."""
+    named = ("pod_name", "node_name")
+    columns = [machine.c[field.name] for field in fields(Machine) if field.name not in named]
+    return (
+        sa.select(*columns, pod.c.name.label("pod_name"), node.c.name.label("node_name"))
+        .join(pod, pod.c.id == machine.c.pod_id)
+        .outerjoin(node, node.c.machine_id == machine.c.id)
+    )
+
+
+def machine_of(row: sa.Row[Any]) -> Machine:
+    """The record of a row that has the columns of `select_machines`, and perhaps more."""
+    values = {field.name: row._mapping[field.name] for field in fields(Machine)}
+    return Machine(**{**values, "properties": json.loads(row.properties)})

@@ -16,7 +16,8 @@ from headwater.common.context import Caller
 from headwater.common.endpoints.registry import load_registry
 from headwater.common.secrets import KeyRing
 from headwater.common.states import AuditMode
-from headwater.db import tasks
+from headwater.db import nodes, tasks
+from headwater.db.pod_records import Requirements
 from headwater.db.records import Job
 from headwater.engine.fleet import Fleet
 from headwater.orchestrator.api.app import Api
@@ -129,8 +130,8 @@ class ApiTestCase(databases.DatabaseTestCase):
     def known_paths(self, job: Job) -> Callable[[str], dict[str, str]]:
         """Gives the parameters with which a route's path leads to something.
 
-        There is a job, and a subcloud and a pod named `one`; this adds the pod with its machine and
-        a task that has ended.
+        There is a job, and a subcloud named `one`; this adds a pod with a machine, and a node, of
+        that name, and a task that has ended.
         """
         pod = pod_builders.add_pod(self.database, "one")
         machine = pod_builders.add_machine(self.database, pod)
@@ -138,6 +139,7 @@ class ApiTestCase(databases.DatabaseTestCase):
             self.database, pod, caller=Caller(job.user_id, None, job.project_id)
         )
         tasks.cancel(self.database, task.uuid)
+        nodes.compose(self.database, "one", Requirements(), Caller())
         ids = {"jobs": job.uuid, "machines": machine.uuid, "tasks": task.uuid}
 
         def parameters(path: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from headwater.orchestrator.api import schemas
 from headwater.orchestrator.api.route import Route, RouteTable
 
 _PARAMETERS: Mapping[str, Mapping[str, Any]] = {
-    "name": {**schemas.REGION_NAME, "description": "Name of the subcloud or the pod."},
+    "name": {**schemas.REGION_NAME, "description": "Name of what the path names."},
     "id": {
         "type": "string",
         "minLength": 1,

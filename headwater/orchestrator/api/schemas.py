@@ -13,6 +13,7 @@ from headwater.common.states import (
     InitialSync,
     JobState,
     Management,
+    NodeState,
     Operation,
     PodService,
     PowerAction,
@@ -159,6 +160,21 @@ NEW_POD = _object(
     }
 )
 CHANGED_POD = _object({"pod": {**_object(_POD_ACCESS), "required": [], "minProperties": 1}})
+
+_AT_LEAST = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}
+NEW_NODE = _object(
+    {
+        "node": _object(
+            {
+                "name": REGION_NAME,
+                "pod": {**_FULL_TEXT, "description": "Where; default: wherever it fits."},
+                "cpus": {**_AT_LEAST, "description": "At least so many processors."},
+                "memory_mib": {**_AT_LEAST, "description": "At least so much memory."},
+            },
+            "name",
+        )
+    }
+)
 
 _LANE: Json = {
     "id": _COUNT,
@@ -318,6 +334,24 @@ COMPONENTS: Json = {
             "properties": {"type": "object"},
             "seen_at": _TIME,
             "missing_since": _TIME,
+            "node": {**_MAYBE_TEXT, "description": "Name of the node that has it to itself."},
+        }
+    ),
+    "Node": _object(
+        {
+            "name": {"type": "string"},
+            "state": one_of(NodeState),
+            "requirements": _object(
+                {
+                    "pod": _MAYBE_TEXT,
+                    "cpus": {"type": ["integer", "null"]},
+                    "memory_mib": {"type": ["integer", "null"]},
+                }
+            ),
+            "machine": {"$ref": "#/components/schemas/Machine"},
+            "user_id": _MAYBE_TEXT,
+            "project_id": _MAYBE_TEXT,
+            "created_at": _TIME,
         }
     ),
     "Task": _object(

@@ -18,10 +18,15 @@ from headwater.orchestrator.podm.access import PodAccess
 from headwater.orchestrator.podm.actions import Action, Place
 from headwater.orchestrator.podm.drivers import PodRefused
 from headwater.orchestrator.podm.power import power
+from headwater.orchestrator.podm.release import release
 from headwater.orchestrator.podm.sync import sync
 
 #: By the names that tasks have in the database.
-ACTIONS: Mapping[str, Action] = {"sync-pod": sync, "power-machine": power}
+ACTIONS: Mapping[str, Action] = {
+    "sync-pod": sync,
+    "power-machine": power,
+    "release-node": release,
+}
 
 
 class PodHandler:

@@ -23,8 +23,12 @@ _WANTED = {
 
 
 def power(work: TaskWork, place: Place) -> Result:
+    """What the task asks for."""
+    return switch(work, place, PowerAction(work.parameters["action"]))
+
+
+def switch(work: TaskWork, place: Place, action: PowerAction) -> Result:
     """Order, then look. A lost order is given again only after the machine was seen unchanged."""
-    action = PowerAction(work.parameters["action"])
     step = work.position.get("step")
     if step is None:
         if work.task.cancel_requested:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pods, their machines, and the tasks that work on them."""
+"""Pods, their machines and nodes, and the tasks that work on them."""
 
 from typing import Any
 
@@ -69,6 +69,25 @@ def upgrade() -> None:
         **_MYSQL,
     )
     op.create_table(
+        "node",
+        sa.Column("id", Id, nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("machine_id", Id, nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("requirements", sa.Text(), nullable=False),
+        sa.Column("user_id", sa.String(length=255)),
+        sa.Column("project_id", sa.String(length=255)),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["machine_id"], ["machine.id"], name=op.f("fk_node_machine_id"), ondelete="RESTRICT"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_node")),
+        sa.UniqueConstraint("name", name=op.f("uq_node_name")),
+        sa.UniqueConstraint("machine_id", name=op.f("uq_node_machine_id")),
+        sqlite_autoincrement=True,
+        **_MYSQL,
+    )
+    op.create_table(
         "task",
         sa.Column("id", Id, nullable=False),
         sa.Column("uuid", sa.String(length=36), nullable=False),
@@ -112,5 +131,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("task", "machine", "pod"):
+    for table in ("task", "node", "machine", "pod"):
         op.drop_table(table)

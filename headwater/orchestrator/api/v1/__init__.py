@@ -7,6 +7,7 @@ from headwater.orchestrator.api.v1 import (
     jobs,
     lanes,
     machines,
+    nodes,
     pods,
     subclouds,
     tasks,
@@ -20,6 +21,7 @@ ROUTES = (
     *jobs.ROUTES,
     *pods.ROUTES,
     *machines.ROUTES,
+    *nodes.ROUTES,
     *tasks.ROUTES,
     *installation.ROUTES,
 )

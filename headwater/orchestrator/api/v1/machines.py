@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """/v1/machines: the systems of all pods, and what is done to them."""
 
+from headwater.common.errors import Conflict
 from headwater.common.states import PodService
 from headwater.db import pods
 from headwater.orchestrator.api import policies, schemas
@@ -29,8 +30,10 @@ def show(parts: Parts, call: Call) -> Reply:
 
 
 def power(parts: Parts, call: Call) -> Reply:
-    """Press the power button."""
+    """Press the power button of one that nobody has to himself."""
     found = pods.get_machine(parts.database, call.parameters["id"])
+    if found.node_name is not None:
+        raise Conflict(f"The machine belongs to the node {found.node_name!r}: switch that.")
     parameters = {"action": call.body["action"]}
     return submit(
         parts, call, PodService.COMPUTE, "power-machine", found.pod_id, found.uuid, parameters

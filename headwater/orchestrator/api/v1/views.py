@@ -7,7 +7,7 @@ from typing import Any
 
 from headwater.common.clock import isoformat
 from headwater.common.states import RequestState
-from headwater.db.pod_records import Machine, Pod, Task
+from headwater.db.pod_records import Machine, Node, Pod, Task
 from headwater.db.records import (
     Drift,
     FleetSummary,
@@ -198,6 +198,24 @@ def machine(record: Machine) -> Json:
         "properties": dict(record.properties),
         "seen_at": isoformat(record.seen_at),
         "missing_since": isoformat(record.missing_since),
+        "node": record.node_name,
+    }
+
+
+def node(record: Node) -> Json:
+    """A node with its machine."""
+    return {
+        "name": record.name,
+        "state": record.state.value,
+        "requirements": {
+            "pod": record.requirements.pod_name,
+            "cpus": record.requirements.cpus,
+            "memory_mib": record.requirements.memory_mib,
+        },
+        "machine": machine(record.machine),
+        "user_id": record.user_id,
+        "project_id": record.project_id,
+        "created_at": isoformat(record.created_at),
     }
 
 

@@ -6,11 +6,12 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
+from headwater.common.context import Caller
 from headwater.common.errors import LoginRefused, NoAnswer, Unreachable
 from headwater.common.secrets import KeyRing
 from headwater.common.states import Availability, PowerAction
-from headwater.db import pods
-from headwater.db.pod_records import ClaimedTask, Pod
+from headwater.db import nodes, pods
+from headwater.db.pod_records import ClaimedTask, Pod, Requirements
 from headwater.engine.outcome import Failed, Retry
 from headwater.engine.tracked import Cancelled, Completed, Doubtful, Result, TaskWork, Waiting
 from headwater.orchestrator.podm.access import PodAccess, PodAccessSettings
@@ -225,6 +226,35 @@ class PowerTest(ActionTestCase):
         after = self.power(position={"step": "ordered", "looks": 3}, cancel=True)
         assert isinstance(after, Cancelled)
         self.assertIn("the machine is Off", after.message)
+
+
+class ReleaseTest(ActionTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.machine = add_machine(self.database, self.pod)
+        nodes.compose(self.database, "n1", Requirements(), Caller())
+        nodes.begin_release(self.database, "n1")
+
+    def release(self, position: dict[str, Any] | None = None) -> Result:
+        return self.step("release-node", self.machine.uuid, position=position)
+
+    def names(self) -> list[str]:
+        return [each.name for each in nodes.list_page(self.database, limit=9)]
+
+    def test_a_machine_that_is_off_is_free_at_once(self) -> None:
+        self.assertIsInstance(self.release(), Completed)
+        self.assertEqual(([], []), (self.names(), self.driver.orders))
+
+    def test_a_machine_that_is_on_is_free_once_it_is_off(self) -> None:
+        self.driver.state = "On"
+        ordered = self.release()
+        assert isinstance(ordered, Waiting)
+        self.assertEqual([PowerAction.OFF], self.driver.orders)
+        self.assertIsInstance(self.release(dict(ordered.position)), Waiting)
+        self.assertEqual(["n1"], self.names())
+        self.driver.state = "Off"
+        self.assertIsInstance(self.release(dict(ordered.position)), Completed)
+        self.assertEqual([], self.names())
 
 
 class SyncTest(ActionTestCase):

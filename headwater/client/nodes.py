@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""openstack node ..."""
+
+import argparse
+
+from osc_lib.cli import format_columns
+from osc_lib.command import command
+
+from headwater.client import options, tasks
+from headwater.client.columns import Columns, Rows
+from headwater.client.rest import Api, Json, path_of
+
+
+class _Named(command.Command):  # type: ignore[misc]
+    """A command on one node."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Take the name."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("name", metavar="<node>", help="Name of the node.")
+        return parser
+
+    @property
+    def api(self) -> Api:
+        """Headwater's API."""
+        found: Api = self.app.client_manager.headwater
+        return found
+
+
+class Compose(_Named, command.ShowOne):  # type: ignore[misc]
+    """Compose a node: have the smallest free machine that fits to yourself."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Take what it needs."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("--pod", metavar="<pod>", help="Where (default: wherever it fits).")
+        for name, text in (("cpus", "At least so many processors."), ("memory-mib", "At least.")):
+            parser.add_argument(f"--{name}", type=options.positive, metavar="<number>", help=text)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Columns:
+        """Reserve it."""
+        wanted = {
+            "name": parsed_args.name,
+            "pod": parsed_args.pod,
+            "cpus": parsed_args.cpus,
+            "memory_mib": parsed_args.memory_mib,
+        }
+        given = {name: value for name, value in wanted.items() if value is not None}
+        return _columns(self.api.send("POST", "/v1/nodes", {"node": given})["node"])
+
+
+class ListAll(command.Lister):  # type: ignore[misc]
+    """List nodes."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Page."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        options.add_paging(parser, "node")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
+        """One row per node."""
+        found = self.app.client_manager.headwater.pages(
+            "/v1/nodes", "nodes", parsed_args.limit, marker=parsed_args.marker
+        )
+        header = ("Name", "State", "Pod", "Machine", "Power", "CPUs", "Memory MiB")
+        names = ("pod", "name", "power_state", "cpus", "memory_mib")
+        return header, (
+            (each["name"], each["state"], *(each["machine"][name] for name in names))
+            for each in found
+        )
+
+
+class Show(_Named, command.ShowOne):  # type: ignore[misc]
+    """Show a node and its machine."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Columns:
+        """One field per property."""
+        return _columns(self.api.get(path_of("nodes", parsed_args.name))["node"])
+
+
+class Power(command.Command):  # type: ignore[misc]
+    """Switch nodes on or off, shut them down or reset them."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Take the action and the nodes."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        tasks.add_power(parser, "node", "Name of a node.")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Order it for each."""
+        api = self.app.client_manager.headwater
+        body = {"action": parsed_args.action}
+        ordered = [
+            api.send("POST", path_of("nodes", each, "power"), body)["task"]
+            for each in parsed_args.nodes
+        ]
+        return tasks.ordered(self.app, ordered, wait=parsed_args.wait)
+
+
+class Delete(_Named):
+    """Take a node apart: its machine is switched off, and then free for others."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Take whether to watch."""
+        parser = super().get_parser(prog_name)
+        tasks.add_wait(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Order it."""
+        path = path_of("nodes", parsed_args.name, "release")
+        task = self.api.send("POST", path, {})["task"]
+        return tasks.ordered(self.app, [task], wait=parsed_args.wait)
+
+
+def _columns(node: Json) -> Columns:
+    shown = {
+        **node,
+        "requirements": format_columns.DictColumn(node["requirements"]),
+        "machine": format_columns.DictColumn(node["machine"]),
+    }
+    return tuple(shown), tuple(shown.values())
