@@ -27,12 +27,14 @@ from tools.demo_admin import Admin, Report
 from tools.demo_checks import print_checks
 from tools.demo_hints import print_hints
 from tools.demo_installation import (
+    SUBCLOUDS,
     DemoFailed,
     Installation,
     log_tail,
     openstack,
     start,
 )
+from tools.demo_pods import play_pods
 from tools.demo_screen import paint
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -70,8 +72,12 @@ def main() -> int:
     try:
         with contextlib.ExitStack() as running:
             try:
-                installation = start(directory, running)
-                status = _play(installation, started)
+                if "--pods" in sys.argv[1:]:
+                    installation = start(directory, running, ())
+                    status = play_pods(installation, running)
+                else:
+                    installation = start(directory, running, SUBCLOUDS)
+                    status = _play(installation, started)
                 if "--keep" in sys.argv[1:]:
                     print_hints(installation)
                     installation.gateway.wait()

@@ -8,7 +8,7 @@ import re
 import secrets
 import subprocess
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.services.keystone import Keystone, start_clouds
@@ -123,10 +123,13 @@ class Installation:
         return f"sqlite:///{self.directory}/state/headwater.db"
 
 
-def start(directory: pathlib.Path, running: contextlib.ExitStack) -> Installation:
+def start(
+    directory: pathlib.Path, running: contextlib.ExitStack, subclouds: Sequence[str]
+) -> Installation:
     """Start everything in an empty directory; RUNNING ends it all, in the right order."""
-    with step(f"Starting three Keystones ({CENTRAL}, {', '.join(SUBCLOUDS)})"):
-        clouds = start_clouds([CENTRAL, *SUBCLOUDS], directory / "keystones")
+    names = [CENTRAL, *subclouds]
+    with step(f"Starting {len(names)} Keystone{'s'[: len(subclouds)]} ({', '.join(names)})"):
+        clouds = start_clouds(names, directory / "keystones")
         for cloud in clouds.values():
             running.callback(cloud.close)
     central = clouds[CENTRAL]
@@ -155,7 +158,7 @@ def start(directory: pathlib.Path, running: contextlib.ExitStack) -> Installatio
         directory=directory,
         config_file=config_file,
         central=central,
-        subclouds={name: clouds[name] for name in SUBCLOUDS},
+        subclouds={name: clouds[name] for name in subclouds},
         gateway=gateway,
         environment=environment,
     )
@@ -217,13 +220,14 @@ def openstack(
     *arguments: str,
     secrets: Collection[str] = (),
     password: str | None = None,
+    variable: str = CREDENTIAL_VARIABLE,
 ) -> str:
     """Print and run a command of the cloud admin; the password goes through its environment."""
     words = ["openstack", *TO_THE_GATEWAY, *arguments]
     environment = installation.central.admin_environment()
     if password is not None:
-        environment[CREDENTIAL_VARIABLE] = password
-        words.insert(0, f"{CREDENTIAL_VARIABLE}={password}")
+        environment[variable] = password
+        words.insert(0, f"{variable}={password}")
         secrets = [*secrets, password]
     print_command(words, secrets)
     return run([str(OPENSTACK), *TO_THE_GATEWAY, *arguments], installation, environment)
