@@ -18,6 +18,8 @@ def play_pods(installation: Installation, running: contextlib.ExitStack) -> int:
         Emulator(installation.directory / "emulator", ("blade-1", "blade-2", "blade-3"))
     )
     print(f"\nsushy-emulator answers at {emulator.url}, with three machines\n")
+    # Any file will do: nothing runs in these machines. The emulator's own page is one.
+    image = f"{emulator.url}/redfish/v1/"
     word = secrets.token_hex(10)
     add = ("pod", "add", _POD, "--address", emulator.url)
     openstack(installation, *add, password=word, variable=_VARIABLE)
@@ -26,6 +28,7 @@ def play_pods(installation: Installation, running: contextlib.ExitStack) -> int:
         ("machine", "list"),
         ("node", "compose", _NODE, "--pod", _POD, "-c", "name", "-c", "state"),
         ("node", "power", "on", _NODE, "--wait"),
+        ("node", "boot", "image", _NODE, image, "--wait"),
         ("node", "list"),
     ):
         print(openstack(installation, *command))

@@ -100,8 +100,8 @@ class Power(command.Command):  # type: ignore[misc]
         return tasks.ordered(self.app, ordered, wait=parsed_args.wait)
 
 
-class Delete(_Named):
-    """Take a node apart: its machine is switched off, and then free for others."""
+class _Ordered(_Named):
+    """A command that orders something for one node."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Take whether to watch."""
@@ -109,11 +109,71 @@ class Delete(_Named):
         tasks.add_wait(parser)
         return parser
 
+    def order(self, parsed_args: argparse.Namespace, what: str, body: Json) -> int:
+        """Send it; the exit code."""
+        path = path_of("nodes", parsed_args.name, what)
+        task = self.api.send("POST", path, body)["task"]
+        return tasks.ordered(self.app, [task], wait=parsed_args.wait)
+
+
+class Boot(_Ordered):
+    """Let a node boot from something else the next time."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Take the device."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("device", choices=["Hdd", "Pxe", "Cd", "UefiHttp", "BiosSetup"])
+        parser.add_argument("--always", action="store_true", help="From now on.")
+        return parser
+
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Order it."""
-        path = path_of("nodes", parsed_args.name, "release")
-        task = self.api.send("POST", path, {})["task"]
-        return tasks.ordered(self.app, [task], wait=parsed_args.wait)
+        body = {"device": parsed_args.device, "once": not parsed_args.always}
+        return self.order(parsed_args, "boot", body)
+
+
+class BootImage(_Ordered):
+    """Boot a node from an image: virtual CD, boot once, power on or reset. One task."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Take the image."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("image", metavar="<url>", help="As the BMC can fetch it.")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Order it."""
+        return self.order(parsed_args, "boot_image", {"image": parsed_args.image})
+
+
+class InsertMedia(_Ordered):
+    """Insert an image into a node's virtual CD drive."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Take the image."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("image", metavar="<url>", help="As the BMC can fetch it.")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Order it."""
+        return self.order(parsed_args, "media", {"image": parsed_args.image})
+
+
+class EjectMedia(_Ordered):
+    """Eject what is in a node's virtual CD drive."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Order it."""
+        return self.order(parsed_args, "media", {"image": None})
+
+
+class Delete(_Ordered):
+    """Take a node apart: its machine is switched off, and then free for others."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Order it."""
+        return self.order(parsed_args, "release", {})
 
 
 def _columns(node: Json) -> Columns:

@@ -35,3 +35,8 @@ def storable(text: str) -> str:
     Clouds' answers have both, as JSON allows them.
     """
     return text.encode(errors="replace").decode().replace("\0", "\ufffd")
+
+
+def fitting(text: str | None) -> str | None:
+    """A text that only people read, storable and as long as most columns."""
+    return None if text is None else storable(text)[:255]

@@ -230,6 +230,16 @@ class PodService(StrEnum):
     TELEMETRY = "telemetry"
 
 
+class BootDevice(StrEnum):
+    """From what a machine boots; the values are those of Redfish."""
+
+    DISK = "Hdd"
+    NETWORK = "Pxe"
+    CD = "Cd"
+    HTTP = "UefiHttp"
+    SETUP = "BiosSetup"
+
+
 class PowerAction(StrEnum):
     """What a machine's power button does."""
 

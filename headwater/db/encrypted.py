@@ -6,9 +6,15 @@ from collections.abc import Callable
 import sqlalchemy as sa
 
 from headwater.db.connection import Database, retried
-from headwater.db.models import orch_job, subcloud
+from headwater.db.models import metadata
+from headwater.db.types import Encrypted
 
-_COLUMNS = (subcloud.c.credentials, orch_job.c.resource_info)
+COLUMNS: tuple[sa.Column[str], ...] = tuple(
+    column
+    for table in metadata.sorted_tables
+    for column in table.columns
+    if column.type is Encrypted
+)
 
 _PAGE = 200
 
@@ -16,7 +22,7 @@ _PAGE = 200
 def rewrite(database: Database, renew: Callable[[str], str]) -> int:
     """Replace every encrypted value by `renew(value)`, page by page; returns how many."""
     number = 0
-    for column in _COLUMNS:
+    for column in COLUMNS:
         last = 0
         while True:
             page = _rewrite_page(database, column, last, renew)

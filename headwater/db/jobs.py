@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from headwater.common import clock
 from headwater.common.errors import NotFound
-from headwater.common.redact import storable
+from headwater.common.redact import fitting
 from headwater.common.states import (
     PENDING,
     SETTLED,
@@ -86,11 +86,11 @@ def reopen_intent(
     """
     job = replace(
         job,
-        resource_name=_fitting(job.resource_name),
-        user_id=_fitting(job.user_id),
-        user_name=_fitting(job.user_name),
-        project_id=_fitting(job.project_id),
-        request_id=_fitting(job.request_id),
+        resource_name=fitting(job.resource_name),
+        user_id=fitting(job.user_id),
+        user_name=fitting(job.user_name),
+        project_id=fitting(job.project_id),
+        request_id=fitting(job.request_id),
     )
     with database.write() as connection:
         result = connection.execute(
@@ -193,11 +193,11 @@ def accept(database: Database, job: Job, change: AcceptedChange) -> int:
             .values(
                 operation_type=Operation.ALIGN if align else change.operation,
                 source_resource_id=change.master_id,
-                resource_name=_fitting(change.resource_name),
+                resource_name=fitting(change.resource_name),
                 intent_state=IntentState.ACCEPTED,
                 resource_info=change.resource_info,
                 has_secrets=change.has_secrets,
-                request_id=_fitting(job.request_id or change.request_id),
+                request_id=fitting(job.request_id or change.request_id),
                 accepted_at=now,
             )
         )
@@ -404,13 +404,6 @@ def _summaries(
         ):
             counts[job_id][RequestState(state)] = number
     return [JobSummary(_job(row), counts[row.id]) for row in rows]
-
-
-def _fitting(text: str | None) -> str | None:
-    """A text that only people read, as long as its column and without what databases refuse."""
-    if text is None:
-        return None
-    return storable(text)[:255]
 
 
 def _job(row: sa.Row[Any]) -> Job:

@@ -16,7 +16,7 @@ from headwater.common.states import (
     SyncStatus,
     TaskState,
 )
-from headwater.db.types import Id, LongText, UtcDateTime
+from headwater.db.types import Encrypted, Id, LongText, UtcDateTime
 
 metadata = sa.MetaData(
     naming_convention={
@@ -73,7 +73,7 @@ subcloud = sa.Table(
     sa.Column("project_name", sa.String(255), nullable=False),
     sa.Column("project_domain_name", sa.String(255), nullable=False),
     # Encrypted JSON object with the password.
-    sa.Column("credentials", LongText, nullable=False),
+    sa.Column("credentials", Encrypted, nullable=False),
     sa.Column("management_state", sa.String(16), nullable=False, default=Management.UNMANAGED),
     sa.Column("availability_status", sa.String(16), nullable=False, default=Availability.UNKNOWN),
     # The operator's word, which measuring does not undo; NULL: as measured.
@@ -154,7 +154,7 @@ orch_job = sa.Table(
     # Another job on the same resource was accepted while this one was open.
     sa.Column("overlapped", sa.Boolean, nullable=False, default=False),
     # Encrypted JSON object (engine.task.ResourceInfo); NULL once no request needs it any more.
-    sa.Column("resource_info", LongText),
+    sa.Column("resource_info", Encrypted),
     sa.Column("user_id", sa.String(255)),
     sa.Column("user_name", sa.String(255)),
     sa.Column("project_id", sa.String(255)),
@@ -320,7 +320,7 @@ pod = sa.Table(
     sa.Column("addresses", LongText, nullable=False),
     sa.Column("username", sa.String(255), nullable=False),
     # Encrypted JSON object with the password.
-    sa.Column("credentials", LongText, nullable=False),
+    sa.Column("credentials", Encrypted, nullable=False),
     # The certificates of the authorities that signed the pod's TLS certificates, as PEM.
     sa.Column("ca_certificates", LongText),
     sa.Column("availability_status", sa.String(16), nullable=False, default=Availability.UNKNOWN),
@@ -394,7 +394,7 @@ task = sa.Table(
     sa.Column("try_count", sa.Integer, nullable=False, default=0),
     sa.Column("cancel_requested", sa.Boolean, nullable=False, default=False),
     # Encrypted JSON object; NULL once it has ended.
-    sa.Column("parameters", LongText),
+    sa.Column("parameters", Encrypted),
     # JSON object: what its handler has to know to go on where it was, such as an operation's URI.
     sa.Column("position", LongText),
     sa.Column("percent", sa.Integer, nullable=False, default=0),

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from headwater.common import clock
 from headwater.common.errors import NotFound
-from headwater.common.redact import storable
+from headwater.common.redact import fitting, storable
 from headwater.common.states import ENDED, PodService, SyncRequest, TaskState
 from headwater.db import leases, moments
 from headwater.db.connection import Database, retried
@@ -55,10 +55,10 @@ def _insert(database: Database, new: NewTask, known: str) -> None:
                 sync_request=SyncRequest.REQUESTED,
                 requested_at=moments.now(database),
                 parameters=new.parameters,
-                user_id=_fitting(caller.user_id),
-                user_name=_fitting(caller.user_name),
-                project_id=_fitting(caller.project_id),
-                request_id=_fitting(caller.request_id),
+                user_id=fitting(caller.user_id),
+                user_name=fitting(caller.user_name),
+                project_id=fitting(caller.project_id),
+                request_id=fitting(caller.request_id),
                 created_at=clock.now(),
                 deadline_at=moments.after(database, new.deadline),
             )
@@ -332,7 +332,3 @@ def _record(row: sa.Row[Any]) -> Task:
 
 def _text(text: str | None) -> str | None:
     return None if text is None else storable(text)
-
-
-def _fitting(text: str | None) -> str | None:
-    return None if text is None else storable(text)[:255]

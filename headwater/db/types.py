@@ -34,3 +34,5 @@ class UtcDateTime(TypeDecorator[datetime]):
 Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 #: MariaDB's TEXT ends at 64 KB.
 LongText = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+#: As long, for texts that are encrypted: the rotation of keys finds its columns by this type.
+Encrypted = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")

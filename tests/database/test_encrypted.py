@@ -81,11 +81,17 @@ class RewriteTest(databases.DatabaseTestCase):
         self.assertEqual({"fields": {"a": 1}}, ring.decrypt(str(self.infos()[0])))
 
     def test_no_column_for_encrypted_text_is_forgotten(self) -> None:
-        # Encrypted values are long: they are what the wide text columns are for.
-        wide = {
-            f"{table.name}.{column.name}"
-            for table in models.metadata.tables.values()
-            for column in table.columns
-            if column.type is models.LongText
-        }
-        self.assertEqual({"subcloud.credentials", "orch_job.resource_info"}, wide)
+        self.assertEqual(
+            {
+                "subcloud.credentials",
+                "orch_job.resource_info",
+                "pod.credentials",
+                "task.parameters",
+            },
+            {str(column) for column in encrypted.COLUMNS},
+        )
+        # Whatever is called like a secret is one.
+        for table in models.metadata.tables.values():
+            for word in ("credentials", "password", "secret", "parameters"):
+                if word in table.c:
+                    self.assertIn(table.c[word], encrypted.COLUMNS)

@@ -2,6 +2,9 @@
 """Pods end to end: the real API, the real workers, a real sushy-emulator."""
 
 import json
+import threading
+import typing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 import requests
@@ -150,6 +153,33 @@ class PodsInOneProcess(PodSystemTest):
         self.ask("DELETE", f"/v1/pods/{pod}")
 
 
+class ImageServer:
+    """Serves one small image: the emulator fetches it."""
+
+    def __enter__(self) -> typing.Self:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                found = self.path == "/boot.iso"
+                self.send_response(200 if found else 404)
+                self.send_header("Content-Length", "4" if found else "0")
+                self.end_headers()
+                self.wfile.write(b"boot" if found else b"")
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/boot.iso"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
 class PodCommands(ShellTest):
     """The openstack commands."""
 
@@ -175,7 +205,13 @@ class PodCommands(ShellTest):
         self.openstack("node", "compose", "worker-1", "--pod", "rack-7")
         (node,) = self.ask("node", "list")
         self.openstack("machine", "power", "off", node["Machine"], code=1)
-        self.openstack("node", "power", "reset", "worker-1", "--wait")
+        image = self.enterContext(ImageServer()).url
+        done = self.openstack("node", "boot", "image", "worker-1", image, "--wait")
+        self.assertIn("100 % [##############################] completed", done.stdout)
+        self.openstack("node", "media", "eject", "worker-1", "--wait")
+        self.openstack("node", "boot", "set", "worker-1", "Pxe", "--always", "--wait")
+        insert = ("node", "media", "insert", "worker-1", f"{image}.no", "--wait")
+        self.assertIn("media-node", self.openstack(*insert, code=1).stderr)
         self.openstack("node", "delete", "worker-1", "--wait")
         self.assertEqual([], self.ask("node", "list"))
         self.assertEqual(["Off", "On"], sorted(emulator.power_states()))

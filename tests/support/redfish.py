@@ -16,6 +16,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 SYSTEMS = "/redfish/v1/Systems"
 SYSTEM = f"{SYSTEMS}/1"
 RESET = f"{SYSTEM}/Actions/ComputerSystem.Reset"
+DRIVES = f"{SYSTEM}/VirtualMedia"
+DRIVE = f"{DRIVES}/Cd"
+INSERT = f"{DRIVE}/Actions/VirtualMedia.InsertMedia"
+EJECT = f"{DRIVE}/Actions/VirtualMedia.EjectMedia"
 
 #: Answers one exchange instead of the service.
 Fault = Callable[["Handler"], None]
@@ -33,6 +37,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._serve()
 
+    def do_PATCH(self) -> None:
+        self._serve()
+
     def _serve(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         self.body = self.rfile.read(length)
@@ -45,6 +52,12 @@ class Handler(BaseHTTPRequestHandler):
             fault(self)
         elif self.command == "POST" and path == RESET:
             bmc.power(json.loads(self.body)["ResetType"])
+            self.answer(204)
+        elif self.command == "POST" and path in (INSERT, EJECT):
+            bmc.insert(json.loads(self.body)["Image"] if path == INSERT else None)
+            self.answer(204)
+        elif self.command == "PATCH" and path == SYSTEM:
+            bmc.documents[SYSTEM]["Boot"].update(json.loads(self.body)["Boot"])
             self.answer(204)
         elif self.command == "GET" and path in bmc.documents:
             self.answer(200, bmc.documents[path])
@@ -111,6 +124,12 @@ class FaultyBmc:
                 "Status": {"State": "Enabled", "Health": "OK"},
                 "ProcessorSummary": {"Count": 2},
                 "MemorySummary": {"TotalSystemMemoryGiB": 96},
+                "VirtualMedia": {"@odata.id": DRIVES},
+                "Boot": {
+                    "BootSourceOverrideEnabled": "Disabled",
+                    "BootSourceOverrideTarget": "None",
+                    "BootSourceOverrideTarget@Redfish.AllowableValues": ["Hdd", "Pxe", "Cd"],
+                },
                 "Actions": {
                     "#ComputerSystem.Reset": {
                         "target": RESET,
@@ -122,6 +141,23 @@ class FaultyBmc:
                         ],
                     }
                 },
+            },
+        }
+        self.documents[DRIVES] = {
+            "@odata.id": DRIVES,
+            "Name": "Virtual Media",
+            "Members": [{"@odata.id": DRIVE}],
+        }
+        self.documents[DRIVE] = {
+            "@odata.id": DRIVE,
+            "Id": "Cd",
+            "Name": "Virtual CD",
+            "MediaTypes": ["CD", "DVD"],
+            "Image": None,
+            "Inserted": False,
+            "Actions": {
+                "#VirtualMedia.InsertMedia": {"target": INSERT},
+                "#VirtualMedia.EjectMedia": {"target": EJECT},
             },
         }
         self._hung = threading.Event()
@@ -151,6 +187,10 @@ class FaultyBmc:
         self.resets.append(reset_type)
         on = reset_type in ("On", "ForceRestart")
         self.documents[SYSTEM]["PowerState"] = "On" if on else "Off"
+
+    def insert(self, image: str | None) -> None:
+        """Put an image into the virtual CD drive, or take it out."""
+        self.documents[DRIVE].update(Image=image, Inserted=image is not None)
 
     def fail(
         self, method: str, path: str, status: int, message: str = "No.", **headers: str

@@ -103,9 +103,10 @@ def set_library_defaults() -> None:
     log.set_defaults(
         default_log_levels=[
             *log.get_default_log_levels(),
-            # Both report every exchange at INFO or DEBUG with headers and bodies.
+            # They report every exchange at INFO or DEBUG with headers and bodies.
             "keystoneauth=WARNING",
             "keystonemiddleware=WARNING",
+            "sushy=WARNING",
             "alembic=WARNING",
         ]
     )

@@ -8,6 +8,7 @@ from headwater.common.states import (
     AuditMode,
     AuditStatus,
     Availability,
+    BootDevice,
     DriftAction,
     DriftKind,
     InitialSync,
@@ -125,6 +126,22 @@ _DEADLINE = {
     "description": "Seconds after which the task is given up.",
 }
 DEADLINE_ONLY = {**_object({"deadline": _DEADLINE}), "required": []}
+_IMAGE = {
+    "type": "string",
+    "maxLength": 1024,
+    "pattern": r"^(?!.*\n)https?://[^/@?#\x00-\x20]+(/[^\x00-\x20]*)?$",
+    "description": "Address of the image, as the BMC can fetch it, without a password.",
+}
+BOOT = _object(
+    {
+        "device": one_of(BootDevice),
+        "once": {"type": "boolean", "default": True, "description": "Only the next time."},
+        "deadline": _DEADLINE,
+    },
+    "device",
+)
+MEDIA = _object({"image": {**_IMAGE, "type": ["string", "null"]}, "deadline": _DEADLINE}, "image")
+BOOT_IMAGE = _object({"image": _IMAGE, "deadline": _DEADLINE}, "image")
 POWER = _object({"action": one_of(PowerAction), "deadline": _DEADLINE}, "action")
 
 _POD_ACCESS: Json = {

@@ -3,6 +3,7 @@
 
 import os
 import tempfile
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -54,21 +55,25 @@ class PodAccess:
                 f"Pod {pod.name!r} needs the driver {pod.driver!r}, which is not installed here; "
                 f"installed are: {', '.join(sorted(self._factories))}."
             )
+        cafile = None if pod.ca_certificates is None else _file(pod.ca_certificates)
         made: PodDriver = factory(
             DriverSettings(
                 username=pod.username,
                 password=self._key_ring.decrypt(pod.credentials)["password"],
-                cafile=None if pod.ca_certificates is None else _file(pod.ca_certificates),
+                cafile=cafile,
                 connect_timeout=self._settings.connect_timeout,
                 timeout=self._settings.timeout,
                 keep_alive=self._settings.keep_alive,
             )
         )
+        if cafile is not None:
+            # With the driver, or with the process.
+            weakref.finalize(made, os.unlink, cafile)
         return made
 
 
 def _file(certificates: str) -> str:
-    """A file with certificates, as TLS libraries want it; public, and as old as this process."""
+    """A file with certificates, as TLS libraries want it."""
     handle, path = tempfile.mkstemp(prefix="headwater-ca-", suffix=".pem")
     with os.fdopen(handle, "w") as file:
         file.write(certificates)

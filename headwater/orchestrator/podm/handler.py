@@ -17,8 +17,10 @@ from headwater.engine.tracked import Result, TaskWork
 from headwater.orchestrator.podm.access import PodAccess
 from headwater.orchestrator.podm.actions import Action, Place
 from headwater.orchestrator.podm.drivers import PodRefused
+from headwater.orchestrator.podm.image import boot_image
 from headwater.orchestrator.podm.power import power
 from headwater.orchestrator.podm.release import release
+from headwater.orchestrator.podm.settings import boot, media
 from headwater.orchestrator.podm.sync import sync
 
 #: By the names that tasks have in the database.
@@ -26,6 +28,9 @@ ACTIONS: Mapping[str, Action] = {
     "sync-pod": sync,
     "power-machine": power,
     "release-node": release,
+    "boot-node": boot,
+    "media-node": media,
+    "boot-image-node": boot_image,
 }
 
 

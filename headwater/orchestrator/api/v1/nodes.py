@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """/v1/nodes: machines that somebody has to himself."""
 
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote
 
 from headwater.common.errors import Conflict
@@ -46,19 +48,31 @@ def release(parts: Parts, call: Call) -> Reply:
 
 def power(parts: Parts, call: Call) -> Reply:
     """Press the power button of its machine."""
+    return _order(parts, call, "power-machine", {"action": call.body["action"]})
+
+
+def boot(parts: Parts, call: Call) -> Reply:
+    """Let its machine boot from something else."""
+    parameters = {"device": call.body["device"], "once": call.body.get("once", True)}
+    return _order(parts, call, "boot-node", parameters)
+
+
+def media(parts: Parts, call: Call) -> Reply:
+    """Insert an image, or eject what is there."""
+    return _order(parts, call, "media-node", {"image": call.body["image"]})
+
+
+def boot_image(parts: Parts, call: Call) -> Reply:
+    """Boot from an image, once."""
+    return _order(parts, call, "boot-image-node", {"image": call.body["image"]})
+
+
+def _order(parts: Parts, call: Call, action: str, parameters: Mapping[str, Any]) -> Reply:
     found = _get(parts, call)
     if found.state is not NodeState.READY:
         raise Conflict(f"The node {found.name!r} is being released.")
-    machine, parameters = found.machine, {"action": call.body["action"]}
-    return submit(
-        parts,
-        call,
-        PodService.COMPUTE,
-        "power-machine",
-        machine.pod_id,
-        machine.uuid,
-        parameters,
-    )
+    machine = found.machine
+    return submit(parts, call, PodService.COMPUTE, action, machine.pod_id, machine.uuid, parameters)
 
 
 def _get(parts: Parts, call: Call) -> Node:
@@ -106,6 +120,36 @@ ROUTES = (
         "headwater:nodes:power",
         policies.ADMIN,
         body=schemas.POWER,
+        answers={202: schemas.single("task", "Task")},
+    ),
+    Route(
+        "POST",
+        f"{_PATH}/boot",
+        "Let a node boot from something else, once or from now on.",
+        boot,
+        "headwater:nodes:boot",
+        policies.ADMIN,
+        body=schemas.BOOT,
+        answers={202: schemas.single("task", "Task")},
+    ),
+    Route(
+        "POST",
+        f"{_PATH}/media",
+        "Insert an image into a node's virtual CD drive, or eject what is there.",
+        media,
+        "headwater:nodes:media",
+        policies.ADMIN,
+        body=schemas.MEDIA,
+        answers={202: schemas.single("task", "Task")},
+    ),
+    Route(
+        "POST",
+        f"{_PATH}/boot_image",
+        "Boot a node from an image: virtual CD, boot once, power.",
+        boot_image,
+        "headwater:nodes:boot_image",
+        policies.ADMIN,
+        body=schemas.BOOT_IMAGE,
         answers={202: schemas.single("task", "Task")},
     ),
     Route(

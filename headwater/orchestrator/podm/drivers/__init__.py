@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from headwater.common.errors import HeadwaterError
-from headwater.common.states import PowerAction
+from headwater.common.states import BootDevice, PowerAction
 from headwater.db.pod_records import SeenMachine
 
 
@@ -38,6 +38,16 @@ class Inventory:
     unread: Sequence[str] = ()
 
 
+@dataclass(frozen=True)
+class Boot:
+    """From what a machine boots next."""
+
+    #: As the machine says it; None: as its own settings say.
+    device: str | None
+    #: Only the next time.
+    once: bool
+
+
 class PodDriver(Protocol):
     """One pod. Safe for many threads.
 
@@ -53,6 +63,18 @@ class PodDriver(Protocol):
 
     def power(self, uri: str, action: PowerAction) -> None:
         """Press the power button; the machine reaches the new state later."""
+
+    def boot(self, uri: str) -> Boot:
+        """From what the machine boots next."""
+
+    def set_boot(self, uri: str, device: BootDevice, *, once: bool) -> None:
+        """Let it boot from something else."""
+
+    def media(self, uri: str) -> str | None:
+        """Address of the image that is in its virtual CD drive."""
+
+    def set_media(self, uri: str, image: str | None) -> None:
+        """Insert an image, instead of what is there, or (with None) eject what is there."""
 
 
 #: Makes a driver; nothing is sent yet.

@@ -7,9 +7,9 @@ Each address is one machine. They answer at once, and are forgotten when the pro
 import threading
 
 from headwater.common.errors import Unreachable
-from headwater.common.states import PowerAction
+from headwater.common.states import BootDevice, PowerAction
 from headwater.db.pod_records import SeenMachine
-from headwater.orchestrator.podm.drivers import DriverSettings, Inventory
+from headwater.orchestrator.podm.drivers import Boot, DriverSettings, Inventory
 
 _PATH = "/redfish/v1/Systems/1"
 
@@ -22,6 +22,8 @@ _REACHED = {
 
 _lock = threading.Lock()
 _power: dict[str, str] = {}
+_boot: dict[str, Boot] = {}
+_media: dict[str, str | None] = {}
 
 
 class FakePod:
@@ -58,6 +60,30 @@ class FakePod:
         self._answer(uri)
         with _lock:
             _power[uri] = _REACHED[action]
+
+    def boot(self, uri: str) -> Boot:
+        """As its own settings say, until it is told otherwise."""
+        self._answer(uri)
+        with _lock:
+            return _boot.get(uri, Boot(None, once=False))
+
+    def set_boot(self, uri: str, device: BootDevice, *, once: bool) -> None:
+        """Taken at once, and kept."""
+        self._answer(uri)
+        with _lock:
+            _boot[uri] = Boot(device.value, once)
+
+    def media(self, uri: str) -> str | None:
+        """Empty, until something is inserted."""
+        self._answer(uri)
+        with _lock:
+            return _media.get(uri)
+
+    def set_media(self, uri: str, image: str | None) -> None:
+        """Taken at once; nobody looks at the image."""
+        self._answer(uri)
+        with _lock:
+            _media[uri] = image
 
     def _answer(self, uri: str) -> None:
         if "://silent" in uri:

@@ -19,9 +19,9 @@ from sushy import connector, exceptions
 
 from headwater.common.errors import LoginRefused, NoAnswer, Unreachable
 from headwater.common.redact import shorten
-from headwater.common.states import PowerAction
+from headwater.common.states import BootDevice, PowerAction
 from headwater.db.pod_records import SeenMachine
-from headwater.orchestrator.podm.drivers import DriverSettings, Inventory, PodRefused
+from headwater.orchestrator.podm.drivers import Boot, DriverSettings, Inventory, PodRefused
 
 _Result = TypeVar("_Result")
 
@@ -68,6 +68,47 @@ class BmcFleet:
         """Order it once."""
         system = self._system(uri)
         self._asked(lambda: system.reset_system(_RESETS[action]), order=True)
+
+    def boot(self, uri: str) -> Boot:
+        """Read the override of the boot source."""
+        said = _part(self._system(uri).json, "Boot")
+        enabled = said.get("BootSourceOverrideEnabled")
+        if enabled not in ("Once", "Continuous"):
+            return Boot(None, once=False)
+        return Boot(_word(said.get("BootSourceOverrideTarget")), once=enabled == "Once")
+
+    def set_boot(self, uri: str, device: BootDevice, *, once: bool) -> None:
+        """Override the boot source."""
+        system = self._system(uri)
+        enabled = sushy.BOOT_SOURCE_ENABLED_ONCE if once else sushy.BOOT_SOURCE_ENABLED_CONTINUOUS
+        self._asked(
+            lambda: system.set_system_boot_options(sushy.BootSource(device.value), enabled),
+            order=True,
+        )
+
+    def media(self, uri: str) -> str | None:
+        """Read the virtual CD drive."""
+        said = self._drive(uri).json
+        image = said.get("Image")
+        return image if said.get("Inserted") and isinstance(image, str) else None
+
+    def set_media(self, uri: str, image: str | None) -> None:
+        """Insert or eject; a drive that is full is emptied first."""
+        drive = self._drive(uri)
+        if drive.json.get("Inserted"):
+            self._asked(drive.eject_media, order=True)
+        if image is not None:
+            self._asked(lambda: drive.insert_media(image), order=True)
+
+    def _drive(self, uri: str) -> Any:
+        """The virtual CD drive of a machine: its own, or (as it was before) its manager's."""
+        system = self._system(uri)
+        found = self._asked(lambda: _drives(system))
+        for drive in found:
+            kinds = drive.json.get("MediaTypes") or []
+            if "CD" in kinds or "DVD" in kinds:
+                return drive
+        raise PodRefused("The machine has no virtual CD drive.")
 
     def _system(self, uri: str) -> Any:
         scheme, _, rest = uri.partition("://")
@@ -129,6 +170,12 @@ class BmcFleet:
     def _retry_after(self) -> float | None:
         said: str = getattr(self._said, "retry_after", "")
         return float(said) if said.isascii() and said.isdigit() else None
+
+
+def _drives(system: Any) -> list[Any]:
+    if "VirtualMedia" in system.json:
+        return list(system.virtual_media.get_members())
+    return [drive for each in system.managers for drive in each.virtual_media.get_members()]
 
 
 def _never_sent(error: BaseException) -> bool:

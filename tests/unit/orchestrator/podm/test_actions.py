@@ -1,21 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """What tasks do to pods, step by step, on drivers that answer as the test says."""
 
+import gc
 import pathlib
 import tempfile
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 from headwater.common.context import Caller
 from headwater.common.errors import LoginRefused, NoAnswer, Unreachable
 from headwater.common.secrets import KeyRing
-from headwater.common.states import Availability, PowerAction
+from headwater.common.states import Availability, BootDevice, PowerAction
 from headwater.db import nodes, pods
 from headwater.db.pod_records import ClaimedTask, Pod, Requirements
 from headwater.engine.outcome import Failed, Retry
 from headwater.engine.tracked import Cancelled, Completed, Doubtful, Result, TaskWork, Waiting
 from headwater.orchestrator.podm.access import PodAccess, PodAccessSettings
-from headwater.orchestrator.podm.drivers import Inventory, PodDriver, PodRefused
+from headwater.orchestrator.podm.drivers import Boot, Inventory, PodDriver, PodRefused
 from headwater.orchestrator.podm.handler import PodHandler
 from tests.support import databases
 from tests.support.pod_builders import add_machine, add_pod, seen
@@ -27,6 +29,11 @@ class Machine:
     def __init__(self) -> None:
         self.state: str | None = "Off"
         self.orders: list[PowerAction] = []
+        self.boots = Boot(None, once=False)
+        self.image: str | None = None
+        #: Orders for settings, and what is called before one is taken.
+        self.settings = 0
+        self.setting: Callable[[], None] = lambda: None
         self.order: Callable[[PowerAction], None] = lambda action: None
         self.shows: Callable[[str], Inventory] = lambda address: Inventory([])
 
@@ -39,6 +46,22 @@ class Machine:
     def power(self, uri: str, action: PowerAction) -> None:
         self.orders.append(action)
         self.order(action)
+
+    def boot(self, uri: str) -> Boot:
+        return self.boots
+
+    def set_boot(self, uri: str, device: BootDevice, *, once: bool) -> None:
+        self.settings += 1
+        self.setting()
+        self.boots = Boot(device.value, once)
+
+    def media(self, uri: str) -> str | None:
+        return self.image
+
+    def set_media(self, uri: str, image: str | None) -> None:
+        self.settings += 1
+        self.setting()
+        self.image = image
 
 
 class Access:
@@ -65,7 +88,7 @@ class ActionTestCase(databases.DatabaseTestCase):
         *,
         position: dict[str, Any] | None = None,
         cancel: bool = False,
-        **parameters: str,
+        **parameters: Any,
     ) -> Result:
         task = ClaimedTask(
             id=1,
@@ -228,6 +251,115 @@ class PowerTest(ActionTestCase):
         self.assertIn("the machine is Off", after.message)
 
 
+class SettingsTest(ActionTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.machine = add_machine(self.database, self.pod)
+
+    def media(self, image: str | None, **step: Any) -> Result:
+        return self.step("media-node", self.machine.uuid, image=image, **step)
+
+    def test_what_is_not_so_is_ordered_and_read_again(self) -> None:
+        first = self.media("http://images/a.iso")
+        assert isinstance(first, Waiting)
+        self.assertIsInstance(self.media("http://images/a.iso"), Completed)
+        self.assertEqual(1, self.driver.settings)
+
+    def test_what_is_so_is_left_alone(self) -> None:
+        self.assertIsInstance(self.media(None), Completed)
+        self.assertEqual(0, self.driver.settings)
+
+    def test_a_lost_order_is_read_and_then_given_again(self) -> None:
+        def lose() -> None:
+            raise NoAnswer("timed out")
+
+        self.driver.setting = lose
+        lost = self.media("http://images/a.iso")
+        assert isinstance(lost, Doubtful)
+        self.driver.setting = lambda: None
+        again = self.media("http://images/a.iso", position=dict(lost.position))
+        self.assertIsInstance(again, Waiting)
+        self.assertEqual("http://images/a.iso", self.driver.image)
+
+    def test_a_machine_that_never_shows_it_fails(self) -> None:
+        result: Result = Waiting({}, 0)
+        while isinstance(result, Waiting):
+            self.driver.image = None
+            result = self.media("http://images/a.iso", position=dict(result.position))
+        assert isinstance(result, Failed)
+        self.assertEqual(5, self.driver.settings)
+
+    def test_the_boot_source(self) -> None:
+        for _ in range(2):
+            result = self.step("boot-node", self.machine.uuid, device="Pxe", once=True)
+        self.assertEqual(Completed(message="It boots from network once."), result)
+        self.assertEqual(Boot("Pxe", once=True), self.driver.boots)
+
+    def test_a_machine_that_does_not_tell_once_from_always(self) -> None:
+        self.driver.boots = Boot("Cd", once=False)
+        first = self.step("boot-node", self.machine.uuid, device="Cd", once=True)
+        assert isinstance(first, Waiting)
+        self.driver.boots = Boot("Cd", once=False)
+        result = self.step(
+            "boot-node", self.machine.uuid, device="Cd", once=True, position=dict(first.position)
+        )
+        assert isinstance(result, Completed)
+        self.assertIn("does not tell", str(result.message))
+
+
+class BootImageTest(ActionTestCase):
+    """Each turn begins anew, as another worker would."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.machine = add_machine(self.database, self.pod)
+
+    def run_to_its_end(self) -> tuple[Result, list[int]]:
+        position: dict[str, Any] = {}
+        percents: list[int] = []
+        while True:
+            result = self.step(
+                "boot-image-node", self.machine.uuid, position=position, image="http://i/a.iso"
+            )
+            if not isinstance(result, Waiting | Doubtful):
+                return result, percents
+            position = dict(result.position)
+            if isinstance(result, Waiting):
+                percents.append(result.percent or 0)
+            if self.driver.orders:
+                self.driver.state = "On"
+
+    def test_a_machine_that_is_off_is_switched_on_from_the_image(self) -> None:
+        result, percents = self.run_to_its_end()
+        self.assertIsInstance(result, Completed)
+        self.assertEqual(
+            ("http://i/a.iso", Boot("Cd", once=True), [PowerAction.ON]),
+            (self.driver.image, self.driver.boots, self.driver.orders),
+        )
+        self.assertEqual((sorted(percents), 2), (percents, self.driver.settings))
+
+    def test_a_machine_that_is_on_is_reset(self) -> None:
+        self.driver.state = "On"
+        self.assertIsInstance(self.run_to_its_end()[0], Completed)
+        self.assertEqual([PowerAction.RESET], self.driver.orders)
+
+    def test_what_was_noted_names_the_step(self) -> None:
+        self.run_to_its_end()
+        noted = [note["position"] for note in self.notes if note.get("position")]
+        self.assertEqual(
+            [{"at": 2, "within": {"step": "ordering", "looks": 0, "action": "on"}}], noted
+        )
+
+    def test_a_step_that_fails_ends_it(self) -> None:
+        def refuse() -> None:
+            raise PodRefused("400: no such image")
+
+        self.driver.setting = refuse
+        result, _ = self.run_to_its_end()
+        self.assertEqual(Failed("400: no such image"), result)
+        self.assertEqual([], self.driver.orders)
+
+
 class ReleaseTest(ActionTestCase):
     def setUp(self) -> None:
         super().setUp()
@@ -314,3 +446,22 @@ class SyncTest(ActionTestCase):
 
     def test_cancelled(self) -> None:
         self.assertIsInstance(self.step("sync-pod", cancel=True), Cancelled)
+
+
+class AccessTest(databases.DatabaseTestCase):
+    def test_a_driver_is_kept_until_the_access_data_change(self) -> None:
+        directory = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        ring = KeyRing.ensure(directory / "keys")
+        access = PodAccess(ring, PodAccessSettings(1, 1))
+        credentials = ring.encrypt({"password": "tiger"})
+        with mock.patch.object(tempfile, "tempdir", str(directory)):
+            pod = add_pod(self.database, credentials=credentials, ca_certificates="PEM")
+            driver = access.driver(pod)
+            self.assertIs(driver, access.driver(pod))
+            (file,) = directory.glob("headwater-ca-*.pem")
+            self.assertEqual("PEM", file.read_text())
+            changed = pods.update(self.database, "one", {"ca_certificates": None})
+            self.assertIsNot(driver, access.driver(changed))
+        del driver
+        gc.collect()
+        self.assertFalse(file.exists())

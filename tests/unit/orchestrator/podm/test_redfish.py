@@ -17,10 +17,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from headwater.common.errors import HeadwaterError, LoginRefused, NoAnswer, Unreachable
-from headwater.common.states import PowerAction
-from headwater.orchestrator.podm.drivers import DriverSettings, PodRefused
+from headwater.common.states import BootDevice, PowerAction
+from headwater.orchestrator.podm.drivers import Boot, DriverSettings, PodRefused
 from headwater.orchestrator.podm.drivers.redfish import BmcFleet
-from tests.support.redfish import RESET, SYSTEM, SYSTEMS, FaultyBmc
+from tests.support.redfish import (
+    DRIVE,
+    EJECT,
+    INSERT,
+    RESET,
+    SYSTEM,
+    SYSTEMS,
+    FaultyBmc,
+)
 from tests.support.waiting import PATIENCE, eventually
 
 
@@ -244,6 +252,39 @@ class OrderTest(DriverTestCase):
         with self.assertRaises(HeadwaterError) as caught:
             self.press()
         self.assertNotIn("tiger", str(caught.exception))
+
+
+class SettingsTest(DriverTestCase):
+    def test_the_boot_source_is_overridden_and_read_back(self) -> None:
+        self.assertEqual(Boot(None, once=False), self.driver.boot(self.uri))
+        for device, once in ((BootDevice.CD, True), (BootDevice.NETWORK, False)):
+            self.driver.set_boot(self.uri, device, once=once)
+            self.assertEqual(Boot(device.value, once), self.driver.boot(self.uri))
+
+    def test_a_source_that_the_machine_does_not_have(self) -> None:
+        with self.assertRaises(PodRefused):
+            self.driver.set_boot(self.uri, BootDevice.SETUP, once=True)
+
+    def test_what_says_nothing_of_its_boot_source(self) -> None:
+        del self.bmc.documents[SYSTEM]["Boot"]
+        self.assertEqual(Boot(None, once=False), self.driver.boot(self.uri))
+
+    def test_images_are_inserted_exchanged_and_ejected(self) -> None:
+        for image in ("http://images/a.iso", "http://images/b.iso", None):
+            self.driver.set_media(self.uri, image)
+            self.assertEqual(image, self.driver.media(self.uri))
+        self.assertEqual(2, self.asked("POST", EJECT))
+
+    def test_a_lost_insertion_leaves_doubt(self) -> None:
+        self.bmc.cut("POST", INSERT)
+        with self.assertRaises(NoAnswer):
+            self.driver.set_media(self.uri, "http://images/a.iso")
+        self.assertEqual(1, self.asked("POST", INSERT))
+
+    def test_a_machine_without_a_drive(self) -> None:
+        self.bmc.documents[DRIVE]["MediaTypes"] = ["USBStick"]
+        with self.assertRaises(PodRefused):
+            self.driver.media(self.uri)
 
 
 class TlsTest(unittest.TestCase):
