@@ -4,9 +4,8 @@
 import os
 import tempfile
 import weakref
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from importlib import metadata
 
 import stevedore
 
@@ -29,8 +28,8 @@ class PodAccessSettings:
 
 
 def known_drivers() -> list[str]:
-    """The names of the drivers that are installed."""
-    return sorted(stevedore.ExtensionManager(_NAMESPACE).names())
+    """The names of the drivers that are installed; none of them is imported."""
+    return sorted({found.name for found in metadata.entry_points(group=_NAMESPACE)})
 
 
 class PodAccess:
@@ -38,9 +37,6 @@ class PodAccess:
 
     def __init__(self, key_ring: KeyRing, settings: PodAccessSettings):
         self._key_ring, self._settings = key_ring, settings
-        self._factories: Mapping[str, Callable[[DriverSettings], Any]] = {
-            extension.name: extension.plugin for extension in stevedore.ExtensionManager(_NAMESPACE)
-        }
         self._drivers = SessionCache()
 
     def driver(self, pod: Pod) -> PodDriver:
@@ -49,12 +45,13 @@ class PodAccess:
         return made
 
     def _make(self, pod: Pod) -> PodDriver:
-        factory = self._factories.get(pod.driver)
-        if factory is None:
+        if pod.driver not in known_drivers():
             raise InvalidInput(
                 f"Pod {pod.name!r} needs the driver {pod.driver!r}, which is not installed here; "
-                f"installed are: {', '.join(sorted(self._factories))}."
+                f"installed are: {', '.join(known_drivers())}."
             )
+        # Imported with its first pod: not every installation has one.
+        factory = stevedore.DriverManager(_NAMESPACE, pod.driver).driver
         cafile = None if pod.ca_certificates is None else _file(pod.ca_certificates)
         made: PodDriver = factory(
             DriverSettings(
