@@ -10,7 +10,8 @@ from osc_lib.command import command
 from headwater.client import events, options, waiting
 from headwater.client.columns import Columns, Rows
 from headwater.client.progress import Progress
-from headwater.client.rest import Api, Json, path_of
+from headwater.client.rest import Json, path_of
+from headwater.client.single import OnOne
 
 #: Failed subclouds that 'job wait' names.
 _MOST_NAMED = 20
@@ -95,25 +96,14 @@ class ListJobs(command.Lister):  # type: ignore[misc]
         )
 
 
-class _OneJob(command.Command):  # type: ignore[misc]
+class _OneJob(OnOne):
     """A command on one job."""
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Take the id."""
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument(
-            "job",
-            metavar="<job>",
-            help="Id of the job, as in the answer's header X-Headwater-Job, or the client's own "
-            "request id.",
-        )
-        return parser
-
-    @property
-    def api(self) -> Api:
-        """Headwater's API."""
-        found: Api = self.app.client_manager.headwater
-        return found
+    argument = (
+        "job",
+        "job",
+        "Id of the job, as in the answer's header X-Headwater-Job, or the client's own request id.",
+    )
 
 
 class Show(_OneJob, command.ShowOne):  # type: ignore[misc]

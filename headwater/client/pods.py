@@ -10,23 +10,14 @@ from osc_lib.command import command
 
 from headwater.client import options, passwords, tasks
 from headwater.client.columns import Columns, Rows
-from headwater.client.rest import Api, Json, path_of
+from headwater.client.rest import Json, path_of
+from headwater.client.single import OnOne
 
 
-class _Named(command.Command):  # type: ignore[misc]
+class _Named(OnOne):
     """A command on one pod."""
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Take the name."""
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("name", metavar="<pod>", help="Name of the pod.")
-        return parser
-
-    @property
-    def api(self) -> Api:
-        """Headwater's API."""
-        found: Api = self.app.client_manager.headwater
-        return found
+    argument = ("name", "pod", "Name of the pod.")
 
 
 def _add_access(parser: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@ from osc_lib.command import command
 from headwater.client import options, passwords
 from headwater.client.columns import Columns, Rows
 from headwater.client.rest import Api, Json, path_of
+from headwater.client.single import OnOne
 
 _ACCESS = {
     "auth-url": "Address of the subcloud's Keystone, such as https://cloud.example:5000/v3.",
@@ -24,20 +25,10 @@ _ACCESS = {
 }
 
 
-class _Named(command.Command):  # type: ignore[misc]
+class _Named(OnOne):
     """A command on one subcloud."""
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Take the name."""
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("name", metavar="<subcloud>", help="Region name of the subcloud.")
-        return parser
-
-    @property
-    def api(self) -> Api:
-        """Headwater's API."""
-        found: Api = self.app.client_manager.headwater
-        return found
+    argument = ("name", "subcloud", "Region name of the subcloud.")
 
 
 def _add_access(parser: argparse.ArgumentParser, required: str = "") -> None:

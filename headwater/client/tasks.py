@@ -11,7 +11,8 @@ from osc_lib.command import command
 from headwater.client import events, options, waiting
 from headwater.client.columns import Columns, Rows
 from headwater.client.progress import TaskProgress
-from headwater.client.rest import Api, Json, path_of
+from headwater.client.rest import Json, path_of
+from headwater.client.single import OnOne
 
 
 def add_wait(parser: argparse.ArgumentParser) -> None:
@@ -89,20 +90,10 @@ class ListAll(command.Lister):  # type: ignore[misc]
         )
 
 
-class _OneTask(command.Command):  # type: ignore[misc]
+class _OneTask(OnOne):
     """A command on one task."""
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Take the id."""
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("task", metavar="<task>", help="Id of the task.")
-        return parser
-
-    @property
-    def api(self) -> Api:
-        """Headwater's API."""
-        found: Api = self.app.client_manager.headwater
-        return found
+    argument = ("task", "task", "Id of the task.")
 
 
 class Show(_OneTask, command.ShowOne):  # type: ignore[misc]

@@ -412,6 +412,10 @@ task = sa.Table(
     sa.Column("deadline_at", UtcDateTime, nullable=False),
     sa.Index("ix_task_due", "service", "sync_request", "requested_at"),
     sa.Index("ix_task_target", "pod_id", "target", "finished_at"),
+    # How many of a pod run, asked for each candidate of a claim.
+    sa.Index("ix_task_running", "pod_id", "sync_request"),
+    # Which open ones are past their deadlines, and which ended ones are old.
+    sa.Index("ix_task_end", "finished_at", "deadline_at"),
     sa.Index(None, "lease_owner"),
     **_OPTIONS,
 )

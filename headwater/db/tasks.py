@@ -80,7 +80,6 @@ def claim(database: Database, wanted: Wanted, owner: str, lease: float) -> Seque
         sa.select(sa.func.count())
         .where(
             running.c.pod_id == task.c.pod_id,
-            running.c.finished_at.is_(None),
             running.c.sync_request == SyncRequest.IN_PROGRESS,
         )
         .scalar_subquery()

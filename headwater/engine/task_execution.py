@@ -13,7 +13,7 @@ from headwater.common.errors import (
     SecretUnreadable,
 )
 from headwater.common.secrets import KeyRing
-from headwater.common.states import RequestState, TaskState
+from headwater.common.states import ENDED, RequestState, TaskState
 from headwater.db import tasks
 from headwater.db.connection import Database
 from headwater.db.pod_records import ClaimedTask, TaskRest
@@ -60,7 +60,7 @@ class TaskRunner:
             LOG.exception("%s: its result cannot be written", task)
             return None
         LOG.info("%s: %s %s, %s", task, task.action, rest.state, rest.error or rest.message or "")
-        return None if rest.state in _ENDS else rest.pause
+        return None if rest.state in ENDED else rest.pause
 
     def _step(self, lease: Lease[ClaimedTask]) -> Result:
         task = lease.row
@@ -141,6 +141,3 @@ class TaskRunner:
             failures=task.failures + 1,
             error=decision.error,
         )
-
-
-_ENDS = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED})

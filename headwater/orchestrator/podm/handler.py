@@ -2,6 +2,8 @@
 """The engine's handler for tasks: finds the pod and the action, and gives errors their meaning."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from headwater.common.errors import (
     InvalidInput,
@@ -10,6 +12,7 @@ from headwater.common.errors import (
     SecretUnreadable,
     Unreachable,
 )
+from headwater.common.redact import scrub
 from headwater.db import pods
 from headwater.db.connection import Database
 from headwater.engine.outcome import Failed, Retry
@@ -41,7 +44,20 @@ class PodHandler:
         self._database, self._access = database, access
 
     def execute(self, work: TaskWork) -> Result:
-        """Do the next step of a task. Safe to repeat."""
+        """Do the next step of a task. Safe to repeat; no secret reaches the result's texts."""
+        result = self._execute(work)
+        # Pods repeat in their errors what they were given, and an address may be a signed one.
+        image = work.parameters.get("image")
+        if image is None:
+            return result
+        changes: dict[str, Any] = {
+            name: scrub(text, [image])
+            for name in ("reason", "message")
+            if (text := getattr(result, name, None)) is not None
+        }
+        return replace(result, **changes)
+
+    def _execute(self, work: TaskWork) -> Result:
         action = ACTIONS.get(work.task.action)
         if action is None:
             return Failed(f"Unknown action {work.task.action!r}: asked for by a later version.")

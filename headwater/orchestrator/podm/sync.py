@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads the inventory of a pod: all its addresses at a time, as far as its limit lets."""
 
+import queue
 import time
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from headwater.common.errors import ExchangeError
 from headwater.common.states import Availability
@@ -31,20 +32,28 @@ def sync(work: TaskWork, place: Place) -> Result:
     seen: list[SeenMachine] = []
     unread: list[str] = []
     silent: dict[str, str] = {}
-    told = time.monotonic()
+    ended: queue.Queue[tuple[str, Future[Inventory]]] = queue.Queue()
+    number, told = 0, time.monotonic()
     # Not as a context: a worker that lost its lease does not wait for what hangs.
     pool = ThreadPoolExecutor(min(len(addresses), _AT_A_TIME), thread_name_prefix="sync-pod")
     try:
-        asked: dict[Future[Inventory], str] = {
-            pool.submit(place.driver.inventory, address): address for address in addresses
-        }
-        for number, done in enumerate(as_completed(asked), 1):
+        for address in addresses:
+            asked = pool.submit(place.driver.inventory, address)
+            asked.add_done_callback(lambda done, address=address: ended.put((address, done)))  # type: ignore[misc]
+        while number < len(addresses):
+            try:
+                address, done = ended.get(timeout=_TELL)
+            except queue.Empty:
+                # An address that sends a byte now and then: the deadline takes the lease.
+                work.guard()
+                continue
+            number += 1
             try:
                 inventory = done.result()
                 seen.extend(inventory.machines)
                 unread.extend(inventory.unread)
             except (ExchangeError, PodRefused) as error:
-                silent[asked[done]] = str(error)
+                silent[address] = str(error)
             if time.monotonic() - told >= _TELL:
                 told = time.monotonic()
                 work.note(

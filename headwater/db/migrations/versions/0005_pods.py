@@ -127,6 +127,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_task_due", "task", ["service", "sync_request", "requested_at"])
     op.create_index("ix_task_target", "task", ["pod_id", "target", "finished_at"])
+    op.create_index("ix_task_running", "task", ["pod_id", "sync_request"])
+    op.create_index("ix_task_end", "task", ["finished_at", "deadline_at"])
     op.create_index(op.f("ix_task_lease_owner"), "task", ["lease_owner"])
 
 

@@ -4,12 +4,13 @@
 import gc
 import pathlib
 import tempfile
+import threading
 from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
 from headwater.common.context import Caller
-from headwater.common.errors import LoginRefused, NoAnswer, Unreachable
+from headwater.common.errors import LeaseLost, LoginRefused, NoAnswer, Unreachable
 from headwater.common.secrets import KeyRing
 from headwater.common.states import Availability, BootDevice, PowerAction
 from headwater.db import nodes, pods
@@ -21,6 +22,7 @@ from headwater.orchestrator.podm.drivers import Boot, Inventory, PodDriver, PodR
 from headwater.orchestrator.podm.handler import PodHandler
 from tests.support import databases
 from tests.support.pod_builders import add_machine, add_pod, seen
+from tests.support.waiting import PATIENCE
 
 
 class Machine:
@@ -79,6 +81,7 @@ class ActionTestCase(databases.DatabaseTestCase):
         self.handler = PodHandler(self.database, Access(self.driver))  # type: ignore[arg-type]
         self.pod = add_pod(self.database)
         self.notes: list[dict[str, Any]] = []
+        self.guard: Callable[[], None] = lambda: None
 
     def step(
         self,
@@ -106,7 +109,7 @@ class ActionTestCase(databases.DatabaseTestCase):
             position=None,
         )
         return self.handler.execute(
-            TaskWork(task, parameters, position or {}, self.note, lambda: None)
+            TaskWork(task, parameters, position or {}, self.note, self.guard)
         )
 
     def note(self, **values: Any) -> None:
@@ -134,6 +137,19 @@ class HandlerTest(ActionTestCase):
             self.driver.order = order
             result = self.step("power-machine", machine.uuid, action="on")
             self.assertEqual(meaning, result)
+
+    def test_the_address_of_an_image_reaches_no_text(self) -> None:
+        machine = add_machine(self.database, self.pod)
+        image = "https://images.example/a.iso?signature=secret"
+        for error in (PodRefused(f"400: {image}"), NoAnswer(f"timed out: {image}")):
+
+            def refuse(error: Exception = error) -> None:
+                raise error
+
+            self.driver.setting = refuse
+            result = self.step("media-node", machine.uuid, image=image)
+            assert isinstance(result, Failed | Doubtful)
+            self.assertNotIn("secret", result.reason)
 
     def test_a_driver_that_is_not_installed_is_named(self) -> None:
         add_pod(self.database, "two", driver="magic")
@@ -446,6 +462,21 @@ class SyncTest(ActionTestCase):
 
     def test_cancelled(self) -> None:
         self.assertIsInstance(self.step("sync-pod", cancel=True), Cancelled)
+
+    def test_an_address_that_never_ends_holds_nobody_beyond_the_lease(self) -> None:
+        release = threading.Event()
+        self.addCleanup(release.set)
+
+        def trickle(address: str) -> Inventory:
+            release.wait(PATIENCE)
+            return Inventory([])
+
+        def lost() -> None:
+            raise LeaseLost("Its deadline has passed.")
+
+        self.driver.shows, self.guard = trickle, lost
+        with self.assertRaises(LeaseLost):
+            self.step("sync-pod")
 
 
 class AccessTest(databases.DatabaseTestCase):
