@@ -221,6 +221,19 @@ class NodeState(StrEnum):
     """Its machine is switched off, and then free for others."""
 
 
+class ComponentKind(StrEnum):
+    """What a part of a pod or of a machine is."""
+
+    CHASSIS = "chassis"
+    BLOCK = "block"
+    """Processors, memory or drives of which a pod manager makes machines."""
+    ZONE = "zone"
+    """Resource blocks of one zone can be put together."""
+    DRIVE = "drive"
+    VOLUME = "volume"
+    PORT = "port"
+
+
 class PodService(StrEnum):
     """The functional services: each runs the tasks of its kind, on a topic of its own."""
 

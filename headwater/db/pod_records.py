@@ -2,12 +2,18 @@
 """Rows of pods, machines, nodes and tasks as frozen values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from headwater.common.context import Caller
-from headwater.common.states import Availability, NodeState, PodService, TaskState
+from headwater.common.states import (
+    Availability,
+    ComponentKind,
+    NodeState,
+    PodService,
+    TaskState,
+)
 
 
 @dataclass(frozen=True)
@@ -70,12 +76,59 @@ class Machine(SeenMachine):
 
 
 @dataclass(frozen=True)
+class SeenComponent:
+    """A part of a pod or of a machine, as it is seen now."""
+
+    kind: ComponentKind
+    uri: str
+    name: str
+    health: str | None = None
+    #: Of a resource block: what it gives to a machine.
+    cpus: int | None = None
+    memory_mib: int | None = None
+    #: Of a drive, a volume or a resource block with drives.
+    size_gib: int | None = None
+    #: URIs of the zones in which a resource block can be used.
+    zones: tuple[str, ...] = ()
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Component(SeenComponent):
+    """A part of a pod or of a machine, as it was when it was last looked at."""
+
+    id: int = 0
+    uuid: str = ""
+    pod_name: str = ""
+    #: uuid of the machine that it belongs to.
+    machine: str | None = None
+    seen_at: datetime | None = None
+    missing_since: datetime | None = None
+    #: Of a resource block: the node that has it to itself.
+    node_name: str | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a sensor shows."""
+
+    #: Such as `power_watts` or `temperature_celsius`.
+    metric: str
+    #: Which of a machine's sensors, where it has several.
+    sensor: str
+    value: float
+
+
+@dataclass(frozen=True)
 class Requirements:
     """What a node's machine has to have at least; None: whatever it has."""
 
     pod_name: str | None = None
     cpus: int | None = None
     memory_mib: int | None = None
+    storage_gib: int | None = None
+    #: Labels that the pod has to have.
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from headwater.common.states import BootDevice, PowerAction
-from headwater.engine.tracked import Completed, Doubtful, Result, TaskWork, Waiting
+from headwater.engine.tracked import Completed, Result, TaskWork, Waiting
 from headwater.orchestrator.podm.actions import Place
+from headwater.orchestrator.podm.order import within
 from headwater.orchestrator.podm.power import switch
 from headwater.orchestrator.podm.settings import boot, media
 
@@ -15,22 +16,20 @@ from headwater.orchestrator.podm.settings import boot, media
 def boot_image(work: TaskWork, place: Place) -> Result:
     """Go on with the step that the position names; the next one follows in the next turn."""
     at = int(work.position.get("at", 0))
-    within = work.position.get("within", {})
-
-    def note(*, position: Mapping[str, Any] | None = None, **values: Any) -> None:
-        values.pop("percent", None)
-        whole = None if position is None else {"at": at, "within": dict(position)}
-        work.note(position=whole, **values)
-
-    result = _STEPS[at](replace(work, position=within, note=note), place)
     percent = 100 * at // len(_STEPS) + 5
+
+    def step(inner: TaskWork) -> Result:
+        def note(*, position: Mapping[str, Any] | None = None, **values: Any) -> None:
+            # How far a step has come is not how far the whole has come.
+            inner.note(position=position, **{**values, "percent": percent})
+
+        return _STEPS[at](replace(inner, note=note), place)
+
+    result = within(work, {"at": at}, "within", step)
     if isinstance(result, Completed) and at + 1 < len(_STEPS):
         return Waiting({"at": at + 1}, 0.0, percent, result.message)
     if isinstance(result, Waiting):
-        whole = {"at": at, "within": dict(result.position)}
-        return replace(result, position=whole, percent=percent)
-    if isinstance(result, Doubtful):
-        return replace(result, position={"at": at, "within": dict(result.position)})
+        return replace(result, percent=percent)
     return result
 
 
@@ -45,16 +44,9 @@ def _start(work: TaskWork, place: Place) -> Result:
         is_on = place.driver.power_state(place.the_machine().uri) == "On"
         word = PowerAction.RESET if is_on else PowerAction.ON
     action = PowerAction(word)
-    within = {name: value for name, value in work.position.items() if name != "action"}
-
-    def note(*, position: Mapping[str, Any] | None = None, **values: Any) -> None:
-        kept = position if position is None else {**position, "action": action.value}
-        work.note(position=kept, **values)
-
-    result = switch(replace(work, position=within, note=note), place, action)
-    if isinstance(result, Waiting | Doubtful):
-        return replace(result, position={**result.position, "action": action.value})
-    return result
+    return within(
+        work, {"action": action.value}, "power", lambda inner: switch(inner, place, action)
+    )
 
 
 _STEPS = (media, _boot_from_cd, _start)

@@ -1,32 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BMCs that speak Redfish, through sushy: each address is one BMC with the systems that it shows.
+"""The drivers `bmc_fleet` and `redfish`: BMCs, and pod managers that compose (DMTF DSP2050)."""
 
-Nothing outside this module knows sushy, whose traps it goes round:
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
 
-- An order is sent once: sushy would send it again when the answer is late.
-- `Retry-After`, which its errors do not carry, is taken from the answer itself.
-- A member of a collection that cannot be read is named and not skipped.
-- Answers that are no JSON raise something that is no error of sushy's.
-"""
-
-import threading
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
-
-import requests
 import sushy
-from sushy import connector, exceptions
 
-from headwater.common.errors import LoginRefused, NoAnswer, Unreachable
-from headwater.common.redact import shorten
 from headwater.common.states import BootDevice, PowerAction
-from headwater.db.pod_records import SeenMachine
-from headwater.orchestrator.podm.drivers import Boot, DriverSettings, Inventory, PodRefused
-
-_Result = TypeVar("_Result")
-
-#: Answers that say "not now".
-_BUSY = frozenset({429, 502, 503, 504})
+from headwater.db.pod_records import Reading, SeenComponent, SeenMachine
+from headwater.orchestrator.podm.drivers import (
+    Bios,
+    Boot,
+    DriverSettings,
+    Inventory,
+    NewVolume,
+    Operation,
+    PodRefused,
+    Progress,
+    documents,
+)
+from headwater.orchestrator.podm.drivers.connections import Absent, Connections, split
+from headwater.orchestrator.podm.drivers.documents import Json, link, links, part
 
 _RESETS: Mapping[PowerAction, Any] = {
     PowerAction.ON: sushy.RESET_ON,
@@ -35,179 +30,390 @@ _RESETS: Mapping[PowerAction, Any] = {
     PowerAction.RESET: sushy.RESET_FORCE_RESTART,
 }
 
-#: What is kept of a system besides what has a column.
-_PROPERTIES = ("Manufacturer", "Model", "SerialNumber", "SKU", "UUID", "AssetTag", "BiosVersion")
+_SYSTEMS = "/redfish/v1/Systems"
 
 
 class BmcFleet:
-    """A list of BMCs as one pod. One root per BMC is kept: logging in costs more than a call."""
+    """A list of BMCs as one pod: each address is one BMC with the systems that it shows."""
 
     def __init__(self, settings: DriverSettings):
-        self._settings = settings
-        self._lock = threading.Lock()
-        self._roots: dict[str, Any] = {}
-        self._said = threading.local()
+        self._connections = Connections(settings)
 
     def inventory(self, address: str) -> Inventory:
-        """Read the systems of one BMC."""
-        collection = self._asked(lambda: self._root(address).get_system_collection())
-        found, unread = [], []
-        for path in collection.members_identities:
-            try:
-                system = self._asked(lambda path=path: self._root(address).get_system(path))  # type: ignore[misc]
-                found.append(_seen(address, path, system.json))
-            except PodRefused:
-                unread.append(address + path)
-        return Inventory(found, unread)
+        """Read the systems and the chassis of one BMC."""
+        unread: list[str] = []
+        machines = [
+            documents.machine(uri, document)
+            for uri, document in self._members(address, self._systems(address), unread)
+        ]
+        racks = [
+            documents.chassis(uri, document)
+            for uri, document in self._members(address, self._linked(address, "Chassis"), unread)
+        ]
+        return Inventory(machines, unread, racks)
+
+    def drives(self, uri: str) -> Sequence[SeenComponent]:
+        """Read the drives and volumes of all storage controllers."""
+        address, _ = split(uri)
+        found: list[SeenComponent] = []
+        for _, controller in self._controllers(uri):
+            for path in links(controller, "Drives"):
+                found.append(
+                    documents.drive(address + path, self._connections.read(address + path))
+                )
+            volumes = link(controller, "Volumes")
+            found += [
+                documents.volume(at, document) for at, document in self._all(address, volumes)
+            ]
+        return found
+
+    def ports(self, uri: str) -> Sequence[SeenComponent]:
+        """Read the Ethernet interfaces."""
+        address, _ = split(uri)
+        path = link(self._connections.read(uri), "EthernetInterfaces")
+        return [documents.port(at, document) for at, document in self._all(address, path)]
+
+    def readings(self, uri: str) -> Sequence[Reading]:
+        """Read the sensors of the chassis that a system is in."""
+        address, _ = split(uri)
+        found: list[Reading] = []
+        for path in links(part(self._connections.read(uri), "Links"), "Chassis"):
+            chassis = self._connections.read(address + path)
+            shown = {}
+            for name in ("Thermal", "Power", "EnvironmentMetrics"):
+                at = link(chassis, name)
+                if at is not None:
+                    shown[name] = self._connections.read_if_any(address + at) or {}
+            found += documents.readings(shown)
+        return found
+
+    def system(self, uri: str) -> SeenMachine | None:
+        """Read it anew."""
+        document = self._connections.read_if_any(uri)
+        return None if document is None else documents.machine(uri, document)
 
     def power_state(self, uri: str) -> str | None:
         """Read it anew."""
-        return _word(self._system(uri).json.get("PowerState"))
+        return documents.word(self._connections.read(uri).get("PowerState"))
 
-    def power(self, uri: str, action: PowerAction) -> None:
+    def power(self, uri: str, action: PowerAction) -> Operation | None:
         """Order it once."""
-        system = self._system(uri)
-        self._asked(lambda: system.reset_system(_RESETS[action]), order=True)
+        return self._connections.order_system(
+            uri, lambda system: system.reset_system(_RESETS[action])
+        )
 
     def boot(self, uri: str) -> Boot:
         """Read the override of the boot source."""
-        said = _part(self._system(uri).json, "Boot")
+        said = part(self._connections.read(uri), "Boot")
         enabled = said.get("BootSourceOverrideEnabled")
         if enabled not in ("Once", "Continuous"):
             return Boot(None, once=False)
-        return Boot(_word(said.get("BootSourceOverrideTarget")), once=enabled == "Once")
+        return Boot(
+            documents.word(said.get("BootSourceOverrideTarget")), once=enabled == "Once"
+        )
 
-    def set_boot(self, uri: str, device: BootDevice, *, once: bool) -> None:
+    def set_boot(self, uri: str, device: BootDevice, *, once: bool) -> Operation | None:
         """Override the boot source."""
-        system = self._system(uri)
         enabled = sushy.BOOT_SOURCE_ENABLED_ONCE if once else sushy.BOOT_SOURCE_ENABLED_CONTINUOUS
-        self._asked(
-            lambda: system.set_system_boot_options(sushy.BootSource(device.value), enabled),
-            order=True,
+        source = sushy.BootSource(device.value)
+        return self._connections.order_system(
+            uri, lambda system: system.set_system_boot_options(source, enabled)
         )
 
     def media(self, uri: str) -> str | None:
         """Read the virtual CD drive."""
-        said = self._drive(uri).json
+        said = self._connections.system(uri, lambda system: _cd_drive(system).json)
         image = said.get("Image")
         return image if said.get("Inserted") and isinstance(image, str) else None
 
-    def set_media(self, uri: str, image: str | None) -> None:
+    def set_media(self, uri: str, image: str | None) -> Operation | None:
         """Insert or eject; a drive that is full is emptied first."""
-        drive = self._drive(uri)
+        drive = self._connections.system(uri, _cd_drive)
+        ordered = None
         if drive.json.get("Inserted"):
-            self._asked(drive.eject_media, order=True)
+            ordered = self._connections.order_system(uri, lambda system: drive.eject_media())
         if image is not None:
-            self._asked(lambda: drive.insert_media(image), order=True)
+            ordered = self._connections.order_system(uri, lambda system: drive.insert_media(image))
+        return ordered
 
-    def _drive(self, uri: str) -> Any:
-        """The virtual CD drive of a machine: its own, or (as it was before) its manager's."""
-        system = self._system(uri)
-        found = self._asked(lambda: _drives(system))
-        for drive in found:
-            kinds = drive.json.get("MediaTypes") or []
-            if "CD" in kinds or "DVD" in kinds:
-                return drive
-        raise PodRefused("The machine has no virtual CD drive.")
+    def bios(self, uri: str) -> Bios:
+        """Read what holds, and what waits for the next start."""
+        address, path = self._bios(uri)
+        now = self._connections.read(address + path)
+        settings = link(now, "@Redfish.Settings", "SettingsObject")
+        waits: Json = {}
+        if settings is not None:
+            waits = part(self._connections.read(address + settings), "Attributes")
+        holds = part(now, "Attributes")
+        # Some show all attributes there, also those that stay.
+        pending = {name: value for name, value in waits.items() if holds.get(name) != value}
+        return Bios(dict(holds), pending)
 
-    def _system(self, uri: str) -> Any:
-        scheme, _, rest = uri.partition("://")
-        host, _, path = rest.partition("/")
-        address = f"{scheme}://{host}"
-        return self._asked(lambda: self._root(address).get_system("/" + path))
-
-    def _root(self, address: str) -> Any:
-        with self._lock:
-            root = self._roots.get(address)
-        if root is None:
-            root = self._connect(address)
-            with self._lock:
-                root = self._roots.setdefault(address, root)
-        return root
-
-    def _connect(self, address: str) -> Any:
-        settings = self._settings
-
-        def heard(response: requests.Response) -> None:
-            self._said.retry_after = response.headers.get("Retry-After", "")
-
-        connection = connector.Connector(
-            address,
-            verify=settings.cafile or True,
-            response_callback=heard,
-            # With 0 it would try three times, and orders as well.
-            server_side_retries=1,
-            server_side_retries_delay=1,
-            default_request_timeout=settings.timeout,
-            connect_timeout=settings.connect_timeout,
+    def set_bios(self, uri: str, attributes: Mapping[str, Any]) -> Operation | None:
+        """Change some where the service wants changes to be made."""
+        address, path = self._bios(uri)
+        now = self._connections.read(address + path)
+        unknown = sorted(set(attributes) - set(part(now, "Attributes")))
+        if unknown:
+            raise PodRefused(f"The machine has no such BIOS attributes: {', '.join(unknown)}.")
+        settings = link(now, "@Redfish.Settings", "SettingsObject") or path
+        return self._connections.order(
+            "PATCH", address + settings, {"Attributes": dict(attributes)}
         )
-        if settings.keep_alive:
-            # sushy wants a new connection for each call and has no option for it.
-            del connection._session.headers["Connection"]
-        return sushy.Sushy(address, settings.username, settings.password, connector=connection)
 
-    def _asked(self, call: Callable[[], _Result], *, order: bool = False) -> _Result:
-        """Call, and translate errors by meaning."""
-        self._said.retry_after = ""
+    def firmware(self, uri: str) -> Mapping[str, str]:
+        """Read the inventory of the service behind the machine's address."""
+        address, _ = split(uri)
+        path = link(self._update_service(address), "FirmwareInventory")
+        return {
+            str(document.get("Name") or document.get("Id") or at): document["Version"]
+            for at, document in self._all(address, path)
+            if isinstance(document.get("Version"), str)
+        }
+
+    def update_firmware(self, uri: str, image: str) -> Operation | None:
+        """SimpleUpdate; the machine is named where the service has several."""
+        address, path = split(uri)
+        action = part(
+            self._update_service(address), "Actions", "#UpdateService.SimpleUpdate"
+        ).get("target")
+        if not isinstance(action, str):
+            raise PodRefused("The service cannot update firmware from an address.")
+        body: dict[str, Any] = {
+            "ImageURI": image,
+            "TransferProtocol": urlsplit(image).scheme.upper(),
+        }
+        if len(self._systems(address)) > 1:
+            body["Targets"] = [path]
+        return self._connections.order("POST", address + action, body)
+
+    def add_volume(self, uri: str, volume: NewVolume) -> Operation | None:
+        """Make it on the first controller that has volumes."""
+        address, _ = split(uri)
+        for _, controller in self._controllers(uri):
+            path = link(controller, "Volumes")
+            if path is not None:
+                body: dict[str, Any] = {
+                    "Name": volume.name,
+                    "CapacityBytes": volume.size_gib * 2**30,
+                }
+                if volume.raid is not None:
+                    body["RAIDType"] = volume.raid
+                return self._connections.order("POST", address + path, body)
+        raise PodRefused("No storage controller of the machine can make volumes.")
+
+    def delete_volume(self, uri: str, volume: str) -> Operation | None:
+        """Delete one of the machine's own."""
+        if split(volume)[0] != split(uri)[0]:
+            raise PodRefused("The volume is not behind the machine's address.")
         try:
-            return call()
-        except exceptions.AccessError as error:
-            raise LoginRefused(f"Login refused: {shorten(error.message)}") from error
-        except exceptions.HTTPError as error:
-            text = shorten(f"{error.status_code}: {error.detail or error.message}")
-            if error.status_code in _BUSY:
-                raise Unreachable(text, self._retry_after()) from error
-            raise PodRefused(text) from error
-        except exceptions.ConnectionError as error:
-            text = shorten(error.message)
-            if order and not _never_sent(error):
-                raise NoAnswer(text) from error
-            raise Unreachable(text) from error
-        except (exceptions.SushyError, ValueError, AttributeError, TypeError) as error:
-            # The latter where an answer has another shape than sushy expects.
-            raise PodRefused(shorten(f"{type(error).__name__}: {error}")) from error
+            return self._connections.order("DELETE", volume)
+        except Absent:
+            return None
 
-    def _retry_after(self) -> float | None:
-        said: str = getattr(self._said, "retry_after", "")
-        return float(said) if said.isascii() and said.isdigit() else None
+    def compose(self, name: str, blocks: Sequence[str]) -> Operation | None:
+        """Refused: these machines are what they are."""
+        raise PodRefused(_FIXED)
+
+    def composed(self, blocks: Sequence[str]) -> str | None:
+        """Never."""
+        return None
+
+    def decompose(self, uri: str) -> Operation | None:
+        """Refused."""
+        raise PodRefused(_FIXED)
+
+    def blocks(self, uri: str) -> Sequence[str]:
+        """None."""
+        return []
+
+    def attach(self, uri: str, block: str) -> Operation | None:
+        """Refused."""
+        raise PodRefused(_FIXED)
+
+    def detach(self, uri: str, block: str) -> Operation | None:
+        """Refused."""
+        raise PodRefused(_FIXED)
+
+    def operation(self, uri: str) -> Progress:
+        """Read its task or its monitor."""
+        return self._connections.progress(uri)
+
+    def subscribe(self, address: str, destination: str, context: str) -> str | None:
+        """Subscribe where the service has events."""
+        path = self._linked(address, "EventService")
+        if path is None:
+            return None
+        subscriptions = link(self._connections.read(address + path), "Subscriptions")
+        if subscriptions is None:
+            return None
+        self._connections.order(
+            "POST",
+            address + subscriptions,
+            {
+                "Destination": destination,
+                "Context": context,
+                "Protocol": "Redfish",
+                "EventFormatType": "Event",
+            },
+        )
+        made = self._connections.created()
+        return None if made is None else address + made
+
+    def unsubscribe(self, subscription: str) -> None:
+        """Delete it."""
+        try:
+            self._connections.order("DELETE", subscription)
+        except Absent:
+            return
+
+    def _bios(self, uri: str) -> tuple[str, str]:
+        path = link(self._connections.read(uri), "Bios")
+        if path is None:
+            raise PodRefused("The machine does not show its BIOS settings.")
+        return split(uri)[0], path
+
+    def _update_service(self, address: str) -> Json:
+        path = self._linked(address, "UpdateService")
+        if path is None:
+            raise PodRefused("The service cannot update firmware.")
+        return self._connections.read(address + path)
+
+    def _controllers(self, uri: str) -> Iterator[tuple[str, Json]]:
+        address, _ = split(uri)
+        return self._all(address, link(self._connections.read(uri), "Storage"))
+
+    def _linked(self, address: str, name: str) -> str | None:
+        """Where the root leads to."""
+        return link(self._connections.root(address), name)
+
+    def _systems(self, address: str) -> list[str]:
+        path = self._linked(address, "Systems") or _SYSTEMS
+        return links(self._connections.read(address + path), "Members")
+
+    def _all(self, address: str, collection: str | None) -> Iterator[tuple[str, Json]]:
+        """URIs and documents of a collection; none where there is no collection."""
+        if collection is None:
+            return
+        for path in links(self._connections.read(address + collection), "Members"):
+            yield address + path, self._connections.read(address + path)
+
+    def _members(
+        self, address: str, where: str | list[str] | None, unread: list[str]
+    ) -> Iterator[tuple[str, Json]]:
+        """Like `_all`; members that cannot be read are named in `unread` and not skipped."""
+        if where is None:
+            return
+        paths = where
+        if isinstance(paths, str):
+            try:
+                paths = links(self._connections.read(address + paths), "Members")
+            except PodRefused:
+                unread.append(address + paths)
+                return
+        for path in paths:
+            try:
+                yield address + path, self._connections.read(address + path)
+            except PodRefused:
+                unread.append(address + path)
 
 
-def _drives(system: Any) -> list[Any]:
+class PodManager(BmcFleet):
+    """A pod manager: one address, whose machines are composed of resource blocks."""
+
+    def inventory(self, address: str) -> Inventory:
+        """Read systems, chassis, resource blocks and zones."""
+        found = super().inventory(address)
+        service = self._linked(address, "CompositionService")
+        if service is None:
+            return found
+        document = self._connections.read(address + service)
+        unread = list(found.unread)
+        zones = self._members(address, link(document, "ResourceZones"), unread)
+        blocks = self._members(address, link(document, "ResourceBlocks"), unread)
+        components = [
+            *found.components,
+            *(documents.zone(uri, zone) for uri, zone in zones),
+            *(self._block(uri, address, block) for uri, block in blocks),
+        ]
+        return Inventory(found.machines, unread, components)
+
+    def _block(self, uri: str, address: str, document: Json) -> SeenComponent:
+        names = ("Processors", "Memory", "Drives", "ComputerSystems")
+        paths = [path for name in names for path in links(document, name)]
+        parts = {path: self._connections.read_if_any(address + path) or {} for path in paths}
+        return documents.block(uri, address, document, parts)
+
+    def compose(self, name: str, blocks: Sequence[str]) -> Operation | None:
+        """Specific composition: a POST of the blocks to the systems."""
+        address, _ = split(blocks[0])
+        path = self._linked(address, "Systems") or _SYSTEMS
+        return self._connections.order(
+            "POST",
+            address + path,
+            {"Name": name, "Links": {"ResourceBlocks": [_reference(each) for each in blocks]}},
+        )
+
+    def composed(self, blocks: Sequence[str]) -> str | None:
+        """Read which system the first of the blocks is in, and whether it has the others."""
+        address, _ = split(blocks[0])
+        block = self._connections.read(blocks[0])
+        for path in links(part(block, "Links"), "ComputerSystems"):
+            if set(self.blocks(address + path)) >= set(blocks):
+                return address + path
+        return None
+
+    def decompose(self, uri: str) -> Operation | None:
+        """Delete the system; one that is gone is taken apart."""
+        try:
+            return self._connections.order("DELETE", uri)
+        except Absent:
+            return None
+
+    def blocks(self, uri: str) -> Sequence[str]:
+        """Read them of the system; none where it is gone."""
+        address, _ = split(uri)
+        document = self._connections.read_if_any(uri) or {}
+        return [address + path for path in links(part(document, "Links"), "ResourceBlocks")]
+
+    def attach(self, uri: str, block: str) -> Operation | None:
+        """By the system's action, or (before DSP0268 2021.1) by its list of blocks."""
+        return self._change(uri, "AddResourceBlock", block, [*self.blocks(uri), block])
+
+    def detach(self, uri: str, block: str) -> Operation | None:
+        """The same the other way round."""
+        rest = [each for each in self.blocks(uri) if each != block]
+        return self._change(uri, "RemoveResourceBlock", block, rest)
+
+    def _change(
+        self, uri: str, action: str, block: str, whole: Sequence[str]
+    ) -> Operation | None:
+        address, _ = split(uri)
+        actions = part(self._connections.read(uri), "Actions")
+        target = part(actions, f"#ComputerSystem.{action}").get("target")
+        if isinstance(target, str):
+            return self._connections.order(
+                "POST", address + target, {"ResourceBlock": _reference(block)}
+            )
+        listed = {"Links": {"ResourceBlocks": [_reference(each) for each in whole]}}
+        return self._connections.order("PATCH", uri, listed)
+
+
+_FIXED = "These machines are what they are: only a pod manager composes (driver redfish)."
+
+
+def _reference(uri: str) -> dict[str, str]:
+    return {"@odata.id": split(uri)[1]}
+
+
+def _cd_drive(system: Any) -> Any:
+    """The virtual CD drive of a machine: its own, or (as it was before) its manager's."""
     if "VirtualMedia" in system.json:
-        return list(system.virtual_media.get_members())
-    return [drive for each in system.managers for drive in each.virtual_media.get_members()]
-
-
-def _never_sent(error: BaseException) -> bool:
-    """Whether no connection could be made for a call."""
-    cause = error.__context__
-    if isinstance(cause, requests.exceptions.ConnectTimeout | requests.exceptions.SSLError):
-        return True
-    # requests has one class for connections that failed and those that broke.
-    return isinstance(cause, requests.exceptions.ConnectionError) and (
-        "NewConnectionError" in repr(cause) or "Failed to establish" in str(cause)
-    )
-
-
-def _seen(address: str, path: str, state: Mapping[str, Any]) -> SeenMachine:
-    """A system from its JSON, of which any part may be missing or of another kind."""
-    cpus = _part(state, "ProcessorSummary").get("Count")
-    memory = _part(state, "MemorySummary").get("TotalSystemMemoryGiB")
-    return SeenMachine(
-        uri=address + path,
-        name=str(state.get("Name") or state.get("Id") or path),
-        power_state=_word(state.get("PowerState")),
-        health=_word(_part(state, "Status").get("Health")),
-        cpus=cpus if isinstance(cpus, int) else None,
-        memory_mib=int(memory * 1024) if isinstance(memory, int | float) else None,
-        properties={name: state[name] for name in _PROPERTIES if isinstance(state.get(name), str)},
-    )
-
-
-def _part(state: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    part = state.get(name)
-    return part if isinstance(part, dict) else {}
-
-
-def _word(value: object) -> str | None:
-    return value[:16] if isinstance(value, str) else None
+        found = system.virtual_media.get_members()
+    else:
+        found = [drive for each in system.managers for drive in each.virtual_media.get_members()]
+    for drive in found:
+        kinds = drive.json.get("MediaTypes") or []
+        if "CD" in kinds or "DVD" in kinds:
+            return drive
+    raise PodRefused("The machine has no virtual CD drive.")

@@ -264,7 +264,7 @@ class PowerTest(ActionTestCase):
         self.assertEqual([], self.driver.orders)
         after = self.power(position={"step": "ordered", "looks": 3}, cancel=True)
         assert isinstance(after, Cancelled)
-        self.assertIn("the machine is Off", after.message)
+        self.assertIn("The machine is Off", after.message)
 
 
 class SettingsTest(ActionTestCase):
@@ -303,7 +303,8 @@ class SettingsTest(ActionTestCase):
             self.driver.image = None
             result = self.media("http://images/a.iso", position=dict(result.position))
         assert isinstance(result, Failed)
-        self.assertEqual(5, self.driver.settings)
+        self.assertEqual(1, self.driver.settings)
+        self.assertIn("not obeyed", result.reason)
 
     def test_the_boot_source(self) -> None:
         for _ in range(2):
@@ -363,7 +364,15 @@ class BootImageTest(ActionTestCase):
         self.run_to_its_end()
         noted = [note["position"] for note in self.notes if note.get("position")]
         self.assertEqual(
-            [{"at": 2, "within": {"step": "ordering", "looks": 0, "action": "on"}}], noted
+            [
+                {"at": 0, "within": {"step": "ordering", "looks": 0}},
+                {"at": 1, "within": {"step": "ordering", "looks": 0}},
+                {
+                    "at": 2,
+                    "within": {"action": "on", "power": {"step": "ordering", "looks": 0}},
+                },
+            ],
+            noted,
         )
 
     def test_a_step_that_fails_ends_it(self) -> None:
