@@ -13,13 +13,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
-from headwater.common.context import Caller
 from headwater.common.errors import Conflict
-from headwater.db import nodes, pods
+from headwater.db import inventory, nodes
 from headwater.db.connection import Database, connect
 from headwater.db.pod_records import Requirements
 from tests.support import databases
-from tests.support.pod_builders import add_pod, seen
+from tests.support.pod_builders import add_node, add_pod, release_node, seen
 
 _AT_ONCE, _FREE = 20, 2
 
@@ -28,7 +27,7 @@ def races(name: str, database: Database, rounds: int) -> bool:
     """Whether in every round exactly as many composes succeeded as there are machines."""
     pod = add_pod(database, "race")
     stock = [seen(f"http://bmc/{each}") for each in range(_FREE)]
-    pods.store_inventory(database, pod.id, stock, [])
+    inventory.store(database, pod.id, stock, [])
     wrong, began = 0, time.monotonic()
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for _ in range(rounds):
@@ -36,8 +35,7 @@ def races(name: str, database: Database, rounds: int) -> bool:
             held = nodes.list_page(database, limit=_AT_ONCE)
             wrong += not (len(made) == len(set(made)) == len(held) == _FREE)
             for each in held:
-                nodes.begin_release(database, each.name)
-                nodes.end_release(database, each.machine.id)
+                release_node(database, each)
     seconds = time.monotonic() - began
     print(
         f"{name:<12}{rounds} rounds of {_AT_ONCE} composes for {_FREE} machines: "
@@ -52,10 +50,10 @@ def _client(database: Database) -> Callable[[int], str | None]:
     def compose(number: int) -> str | None:
         at_once.wait(30)
         try:
-            made = nodes.compose(database, f"n{number}", Requirements(pod_name="race"), Caller())
+            made = add_node(database, f"n{number}", Requirements(pod_name="race"))
         except Conflict:
             return None
-        return made.machine.uuid
+        return made.machine.uuid if made.machine else None
 
     return compose
 

@@ -53,7 +53,7 @@ def inventory(database: Database, directory: pathlib.Path, number: int) -> None:
     pod = pods.add(database, NewPod("fleet", "bmc_fleet", addresses, "admin", credentials))
     access = PodAccess(keys, PodAccessSettings(_TIMEOUT, _TIMEOUT))
     policy = Policy(max_tries=3, retry_delay=1, max_retry_delay=30)
-    runner = TaskRunner(database, keys, PodHandler(database, access), policy)
+    runner = TaskRunner(database, keys, PodHandler(database, access, keys), policy)
     worker = Worker(
         TaskSource(database, runner, (PodService.COMPUTE,), 50),
         WorkerSettings(100, lease=15, poll_interval=5),

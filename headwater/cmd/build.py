@@ -32,6 +32,8 @@ from headwater.engine.worker import Worker, WorkerSettings
 from headwater.orchestrator.availability import Prober, ProbeSettings
 from headwater.orchestrator.podm.access import PodAccess, PodAccessSettings
 from headwater.orchestrator.podm.handler import PodHandler
+from headwater.orchestrator.podm.mending import mend
+from headwater.orchestrator.podm.scheduler import Scheduler, Weights
 from headwater.orchestrator.subclouds import AccessSettings, SubcloudAccess
 from headwater.orchestrator.sync.audit import AuditSettings, Comparer
 from headwater.orchestrator.sync.central import CentralReader
@@ -49,6 +51,9 @@ _AUDITS = 50
 
 #: Seconds between two looks for probes that are due.
 _PROBES_INTERVAL = 2.0
+
+#: Seconds between two looks for nodes that are neither ready nor worked on.
+_MEND_INTERVAL = 30.0
 
 #: Seconds between two looks for tasks whose deadline has passed.
 _EXPIRE_INTERVAL = 2.0
@@ -206,9 +211,16 @@ def pod_workers(
     settings, engine = conf.pods, conf.engine
     access = PodAccess(
         keys,
-        PodAccessSettings(settings.connect_timeout, settings.timeout, settings.keep_alive),
+        PodAccessSettings(
+            settings.connect_timeout,
+            settings.timeout,
+            settings.keep_alive,
+            settings.calls_per_address,
+            settings.breaker_failures,
+            settings.breaker_pause,
+        ),
     )
-    runner = TaskRunner(opened, keys, PodHandler(opened, access), retry_policy(conf))
+    runner = TaskRunner(opened, keys, PodHandler(opened, access, keys), retry_policy(conf))
     return {
         service: Worker(
             TaskSource(opened, runner, (service,), settings.tasks_per_pod),
@@ -220,6 +232,12 @@ def pod_workers(
         )
         for service in services
     }
+
+
+def scheduler(conf: cfg.ConfigOpts, opened: Database, keys: KeyRing) -> Scheduler:
+    """Finds what nodes are made of."""
+    weights = Weights(conf.pods.weight_fit, conf.pods.weight_spread, conf.pods.weight_ready)
+    return Scheduler(opened, keys, weights)
 
 
 def retry_policy(conf: cfg.ConfigOpts) -> Policy:
@@ -272,6 +290,7 @@ def periodic_runner(
     if keep:
         works.append(Periodic("purge-jobs", _PURGE_INTERVAL, lambda: purge(opened, keep)))
     works.append(Periodic("expire-tasks", _EXPIRE_INTERVAL, lambda: tasks.expire(opened)))
+    works.append(Periodic("mend-nodes", _MEND_INTERVAL, lambda: mend(opened, keys)))
     kept = conf.pods.task_retention_days * 86400.0
     if kept:
         works.append(

@@ -89,6 +89,7 @@ def make(
         wake=wakes.lanes,
         tasks=TaskWatch(database),
         wake_service=wakes.service,
+        scheduler=build.scheduler(conf, database, key_ring),
         pod_drivers=known_drivers(),
     )
     return Api(

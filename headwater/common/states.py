@@ -216,9 +216,11 @@ ENDED = (
 class NodeState(StrEnum):
     """Where a node stands: a machine that somebody has to himself."""
 
+    COMPOSING = "composing"
+    """Its resource blocks are reserved, and a pod manager makes a machine of them."""
     READY = "ready"
     RELEASING = "releasing"
-    """Its machine is switched off, and then free for others."""
+    """Its machine is switched off, and then free for others or taken apart."""
 
 
 class ComponentKind(StrEnum):

@@ -323,11 +323,26 @@ pod = sa.Table(
     sa.Column("credentials", Encrypted, nullable=False),
     # The certificates of the authorities that signed the pod's TLS certificates, as PEM.
     sa.Column("ca_certificates", LongText),
+    # SHA-256 of the one certificate that is trusted instead, in hexadecimal.
+    sa.Column("tls_fingerprint", sa.String(64)),
     sa.Column("availability_status", sa.String(16), nullable=False, default=Availability.UNKNOWN),
     # When the inventory was last read whole.
     sa.Column("synced_at", UtcDateTime),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("updated_at", UtcDateTime, nullable=False),
+    **_OPTIONS,
+)
+
+#: What operators call pods, to pick some of them.
+pod_label = sa.Table(
+    "pod_label",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    _reference("pod_id", "pod"),
+    sa.Column("name", sa.String(63), nullable=False),
+    sa.Column("value", sa.String(255), nullable=False),
+    sa.UniqueConstraint("pod_id", "name"),
+    sa.Index("ix_pod_label_value", "name", "value"),
     **_OPTIONS,
 )
 
@@ -349,6 +364,8 @@ machine = sa.Table(
     sa.Column("memory_mib", sa.BigInteger),
     # JSON object: maker, model, serial number and the like.
     sa.Column("properties", LongText, nullable=False),
+    # Made of resource blocks: it ends with its node, and nobody gets it who did not make it.
+    sa.Column("composed", sa.Boolean, nullable=False, default=False, server_default="0"),
     sa.Column("seen_at", UtcDateTime, nullable=False),
     # NULL while the inventory has it.
     sa.Column("missing_since", UtcDateTime),
@@ -361,19 +378,71 @@ node = sa.Table(
     "node",
     metadata,
     sa.Column("id", Id, primary_key=True),
+    # Of the node, and of the machine that is composed for it; the target of its tasks until then.
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
     sa.Column("name", sa.String(255), nullable=False, unique=True),
+    _reference("pod_id", "pod"),
+    # NULL while it is composed.
     sa.Column(
         "machine_id",
         Id,
         sa.ForeignKey("machine.id", ondelete="RESTRICT"),
-        nullable=False,
         unique=True,
     ),
     sa.Column("state", sa.String(16), nullable=False),
+    # Why it is not what was asked for.
+    sa.Column("error", sa.Text),
     # JSON object: what was asked for.
     sa.Column("requirements", sa.Text, nullable=False),
     sa.Column("user_id", sa.String(255)),
     sa.Column("project_id", sa.String(255)),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    **_OPTIONS,
+)
+
+#: Parts of pods and machines: chassis, resource blocks, zones, drives, volumes, ports.
+component = sa.Table(
+    "component",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    _reference("pod_id", "pod"),
+    sa.Column("machine_id", Id, sa.ForeignKey("machine.id", ondelete="CASCADE")),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("uri", sa.String(1024), nullable=False),
+    sa.Column("uri_hash", sa.String(64), nullable=False),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("health", sa.String(16)),
+    sa.Column("cpus", sa.Integer),
+    sa.Column("memory_mib", sa.BigInteger),
+    sa.Column("size_gib", sa.BigInteger),
+    # What a resource block says of itself, such as Unused or Composed.
+    sa.Column("state", sa.String(32)),
+    # JSON list of URIs.
+    sa.Column("zones", LongText, nullable=False),
+    # JSON object.
+    sa.Column("properties", LongText, nullable=False),
+    # The node that has a resource block to itself: written before the pod is touched.
+    sa.Column("node_id", Id, sa.ForeignKey("node.id", ondelete="SET NULL")),
+    sa.Column("seen_at", UtcDateTime, nullable=False),
+    # NULL while the inventory has it.
+    sa.Column("missing_since", UtcDateTime),
+    sa.UniqueConstraint("pod_id", "uri_hash"),
+    sa.Index("ix_component_free", "kind", "node_id", "memory_mib"),
+    sa.Index(None, "machine_id"),
+    sa.Index(None, "node_id"),
+    **_OPTIONS,
+)
+
+#: Sizes that nodes are composed in.
+flavor = sa.Table(
+    "flavor",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("name", sa.String(255), nullable=False, unique=True),
+    sa.Column("description", sa.String(255)),
+    # JSON object: what a node of it needs.
+    sa.Column("requirements", sa.Text, nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
     **_OPTIONS,
 )
@@ -410,6 +479,10 @@ task = sa.Table(
     sa.Column("started_at", UtcDateTime),
     sa.Column("finished_at", UtcDateTime),
     sa.Column("deadline_at", UtcDateTime, nullable=False),
+    # What was ordered together, and how many of it may be open at a time on one pod.
+    sa.Column("batch", sa.String(36)),
+    sa.Column("batch_budget", sa.Integer),
+    sa.Index("ix_task_batch", "batch", "pod_id", "finished_at"),
     sa.Index("ix_task_due", "service", "sync_request", "requested_at"),
     sa.Index("ix_task_target", "pod_id", "target", "finished_at"),
     # How many of a pod run, asked for each candidate of a claim.

@@ -30,6 +30,8 @@ class NewPod:
     credentials: str
     #: PEM; None: the system's authorities.
     ca_certificates: str | None = None
+    #: SHA-256 of the one certificate that is trusted instead, in hexadecimal.
+    tls_fingerprint: str | None = None
     description: str | None = None
 
 
@@ -58,21 +60,23 @@ class SeenMachine:
     cpus: int | None
     memory_mib: int | None
     properties: Mapping[str, Any]
+    #: Made of resource blocks by a pod manager.
+    composed: bool = False
 
 
 @dataclass(frozen=True)
 class Machine(SeenMachine):
     """A system of a pod, as it was when it was last looked at."""
 
-    id: int
-    uuid: str
-    pod_id: int
-    pod_name: str
-    seen_at: datetime
+    id: int = 0
+    uuid: str = ""
+    pod_id: int = 0
+    pod_name: str = ""
+    seen_at: datetime | None = None
     #: None while the pod's inventory has it.
-    missing_since: datetime | None
+    missing_since: datetime | None = None
     #: The node that has it to itself.
-    node_name: str | None
+    node_name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,8 @@ class SeenComponent:
     memory_mib: int | None = None
     #: Of a drive, a volume or a resource block with drives.
     size_gib: int | None = None
+    #: What a resource block says of itself: `Unused` ones are free.
+    state: str | None = None
     #: URIs of the zones in which a resource block can be used.
     zones: tuple[str, ...] = ()
     properties: Mapping[str, Any] = field(default_factory=dict)
@@ -132,13 +138,52 @@ class Requirements:
 
 
 @dataclass(frozen=True)
+class Flavor:
+    """A size that nodes are composed in."""
+
+    name: str
+    description: str | None
+    requirements: Requirements
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Something free of which a node could be: a machine, or resource blocks of one pod."""
+
+    pod_id: int
+    #: Nodes that the pod has already.
+    pod_nodes: int
+    cpus: int | None
+    memory_mib: int | None
+    machine_id: int | None = None
+    #: Row ids, and the URIs that the pod knows them by.
+    blocks: tuple[int, ...] = ()
+    uris: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NewNode:
+    """What a node begins with."""
+
+    name: str
+    requirements: Requirements
+    caller: Caller
+
+
+@dataclass(frozen=True)
 class Node:
     """A machine that somebody has to himself."""
 
     id: int
+    uuid: str
     name: str
+    pod_id: int
+    pod_name: str
     state: NodeState
-    machine: Machine
+    error: str | None
+    #: None while it is composed.
+    machine: Machine | None
     requirements: Requirements
     user_id: str | None
     project_id: str | None
@@ -158,6 +203,9 @@ class NewTask:
     #: Seconds from now after which it is given up.
     deadline: float
     caller: Caller
+    #: What was ordered together, and how many of it may be open at a time on one pod.
+    batch: str | None = None
+    batch_budget: int | None = None
 
 
 @dataclass(frozen=True)
@@ -185,6 +233,7 @@ class Task:
     started_at: datetime | None
     finished_at: datetime | None
     deadline_at: datetime
+    batch: str | None
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pods and the machines that they have."""
 
-import hashlib
 import json
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,31 +13,27 @@ from oslo_db import exception as db_exception
 from headwater.common import clock
 from headwater.common.errors import Conflict, NotFound
 from headwater.common.states import Availability
-from headwater.db import moments
 from headwater.db.connection import Database, retried
-from headwater.db.models import machine, node, pod, task
-from headwater.db.pod_records import Machine, NewPod, Pod, SeenMachine
-
-#: Rows that one statement writes: MariaDB's packets and SQLite's variables have ends.
-_SLICE = 500
+from headwater.db.models import machine, node, pod, pod_label, task
+from headwater.db.pod_records import Machine, NewPod, Pod
 
 
-def add(database: Database, new: NewPod) -> Pod:
+def add(database: Database, new: NewPod, labels: Mapping[str, str] = MappingProxyType({})) -> Pod:
     """Add a pod; Conflict for a name in use."""
     try:
-        _insert(database, new)
+        _insert(database, new, labels)
     except db_exception.DBDuplicateEntry as error:
         raise Conflict(f"There is already a pod {new.name!r}.") from error
     return get(database, new.name)
 
 
 @retried
-def _insert(database: Database, new: NewPod) -> None:
+def _insert(database: Database, new: NewPod, labels: Mapping[str, str]) -> None:
     now = clock.now()
     values = {field.name: getattr(new, field.name) for field in fields(NewPod)}
     values["addresses"] = json.dumps(list(new.addresses))
     with database.write() as connection:
-        connection.execute(
+        result = connection.execute(
             pod.insert().values(
                 **values,
                 availability_status=Availability.UNKNOWN,
@@ -46,6 +41,45 @@ def _insert(database: Database, new: NewPod) -> None:
                 updated_at=now,
             )
         )
+        key = result.inserted_primary_key
+        if key is None:
+            raise AssertionError("INSERT of one row returns its key")
+        _set_labels(connection, key[0], labels)
+
+
+def _set_labels(connection: sa.Connection, pod_id: int, labels: Mapping[str, str]) -> None:
+    """Replace all labels of a pod."""
+    connection.execute(pod_label.delete().where(pod_label.c.pod_id == pod_id))
+    if labels:
+        connection.execute(
+            pod_label.insert(),
+            [{"pod_id": pod_id, "name": name, "value": labels[name]} for name in labels],
+        )
+
+
+def labels_of(database: Database, pod_ids: Collection[int]) -> Mapping[int, Mapping[str, str]]:
+    """The labels of some pods by the pods' ids, also of those without any."""
+    found: dict[int, dict[str, str]] = {pod_id: {} for pod_id in pod_ids}
+    with database.read() as connection:
+        for row in connection.execute(
+            sa.select(pod_label)
+            .where(pod_label.c.pod_id.in_(sorted(found)))
+            .order_by(pod_label.c.name)
+        ):
+            found[row.pod_id][row.name] = row.value
+    return found
+
+
+def labelled(labels: Mapping[str, str]) -> list[sa.ColumnElement[bool]]:
+    """Conditions that a pod has all of these labels."""
+    return [
+        sa.exists().where(
+            pod_label.c.pod_id == pod.c.id,
+            pod_label.c.name == name,
+            pod_label.c.value == value,
+        )
+        for name, value in labels.items()
+    ]
 
 
 def get(database: Database, name: str) -> Pod:
@@ -64,9 +98,15 @@ def by_id(database: Database, pod_id: int) -> Pod:
     return found[0]
 
 
-def list_page(database: Database, *, limit: int, marker: str = "") -> Sequence[Pod]:
-    """Pods by name, those behind the name `marker`."""
-    return _select(database, pod.c.name > marker, limit=limit)
+def list_page(
+    database: Database,
+    *,
+    limit: int,
+    marker: str = "",
+    labels: Mapping[str, str] = MappingProxyType({}),
+) -> Sequence[Pod]:
+    """Pods by name, those behind the name `marker`; all `labels` must match."""
+    return _select(database, pod.c.name > marker, *labelled(labels), limit=limit)
 
 
 def _select(database: Database, *conditions: sa.ColumnElement[bool], limit: int) -> Sequence[Pod]:
@@ -84,19 +124,32 @@ def _pod(row: sa.Row[Any]) -> Pod:
     return Pod(**values)
 
 
-def update(database: Database, name: str, values: Mapping[str, Any]) -> Pod:
-    """Change access data or description of a pod; raises NotFound."""
-    _update(database, get(database, name).id, values)
+def update(
+    database: Database,
+    name: str,
+    values: Mapping[str, Any],
+    *,
+    labels: Mapping[str, str] | None = None,
+) -> Pod:
+    """Change access data or description of a pod, and replace its labels where they are given.
+
+    Raises NotFound.
+    """
+    _update(database, get(database, name).id, values, labels)
     return get(database, name)
 
 
 @retried
-def _update(database: Database, pod_id: int, values: Mapping[str, Any]) -> None:
+def _update(
+    database: Database, pod_id: int, values: Mapping[str, Any], labels: Mapping[str, str] | None
+) -> None:
     written = {**values, "updated_at": clock.now()}
     if "addresses" in values:
         written["addresses"] = json.dumps(list(values["addresses"]))
     with database.write() as connection:
         connection.execute(pod.update().where(pod.c.id == pod_id).values(written))
+        if labels is not None:
+            _set_labels(connection, pod_id, labels)
 
 
 @retried
@@ -109,7 +162,7 @@ def delete(database: Database, name: str) -> None:
     known = get(database, name)
     busy = sa.or_(
         sa.exists().where(task.c.pod_id == known.id, task.c.finished_at.is_(None)),
-        sa.exists().where(machine.c.pod_id == known.id, node.c.machine_id == machine.c.id),
+        sa.exists().where(node.c.pod_id == known.id),
     )
     with database.write() as connection:
         deleted = connection.execute(pod.delete().where(pod.c.id == known.id, ~busy)).rowcount
@@ -124,92 +177,6 @@ def note_availability(database: Database, pod_id: int, state: Availability) -> N
     """Write down whether a pod answers."""
     with database.write() as connection:
         connection.execute(pod.update().where(pod.c.id == pod_id).values(availability_status=state))
-
-
-@retried
-def store_inventory(
-    database: Database, pod_id: int, seen: Sequence[SeenMachine], silent: Sequence[str]
-) -> None:
-    """Write what a pod showed: new machines, changed ones, and those that it has no more.
-
-    Machines behind the addresses in `silent`, which did not answer, are left as they were.
-    """
-    now = clock.now()
-    with database.write() as connection:
-        known = {
-            row.uri_hash: row
-            for row in connection.execute(
-                sa.select(machine.c.id, machine.c.uri, machine.c.uri_hash)
-                .where(machine.c.pod_id == pod_id)
-                .with_for_update()
-            )
-        }
-        by_hash = {_hash(each.uri): each for each in seen}
-        new = [(key, each) for key, each in by_hash.items() if key not in known]
-        for start in range(0, len(new), _SLICE):
-            connection.execute(
-                machine.insert(),
-                [
-                    {
-                        **_values(each, now),
-                        "uuid": str(uuid.uuid4()),
-                        "pod_id": pod_id,
-                        "uri": each.uri,
-                        "uri_hash": key,
-                    }
-                    for key, each in new[start : start + _SLICE]
-                ],
-            )
-        changed = [
-            {"p_id": known[key].id, **_values(each, now)}
-            for key, each in by_hash.items()
-            if key in known
-        ]
-        if changed:
-            connection.execute(_CHANGE, changed)
-        unheard = frozenset(silent)
-        gone = [
-            row.id
-            for key, row in known.items()
-            if key not in by_hash and not _is_behind(row.uri, unheard)
-        ]
-        for start in range(0, len(gone), _SLICE):
-            connection.execute(
-                machine.update()
-                .where(
-                    machine.c.id.in_(gone[start : start + _SLICE]),
-                    machine.c.missing_since.is_(None),
-                )
-                .values(missing_since=now)
-            )
-        connection.execute(
-            pod.update().where(pod.c.id == pod_id).values(synced_at=moments.now(database))
-        )
-
-
-_SEEN = ("name", "power_state", "health", "cpus", "memory_mib", "properties", "seen_at")
-
-_CHANGE = (
-    machine.update()
-    .where(machine.c.id == sa.bindparam("p_id"))
-    .values({**{name: sa.bindparam(name) for name in _SEEN}, "missing_since": None})
-)
-
-
-def _values(seen: SeenMachine, now: Any) -> dict[str, Any]:
-    values = {name: getattr(seen, name) for name in _SEEN if name not in ("properties", "seen_at")}
-    values["name"] = seen.name[:255]
-    return {**values, "properties": json.dumps(dict(seen.properties)), "seen_at": now}
-
-
-def _is_behind(uri: str, silent: frozenset[str]) -> bool:
-    """Whether a machine, or the address before its path, is among what did not answer."""
-    scheme, _, rest = uri.partition("://")
-    return uri in silent or f"{scheme}://{rest.partition('/')[0]}" in silent
-
-
-def _hash(uri: str) -> str:
-    return hashlib.sha256(uri.encode()).hexdigest()
 
 
 @retried
@@ -258,23 +225,43 @@ def _machines(
 ) -> Sequence[Machine]:
     with database.read() as connection:
         rows = connection.execute(
-            select_machines().where(*conditions).order_by(machine.c.id).limit(limit)
+            sa.select(*machine_columns())
+            .join(pod, pod.c.id == machine.c.pod_id)
+            .outerjoin(node, node.c.machine_id == machine.c.id)
+            .where(*conditions)
+            .order_by(machine.c.id)
+            .limit(limit)
         ).all()
     return [machine_of(row) for row in rows]
 
 
-def select_machines() -> sa.Select[Any]:
-    """Machines with the names of their pods and nodes, for `machine_of`."""
+def targets(
+    database: Database, labels: Mapping[str, str], *, machines: bool, nodes: bool
+) -> Sequence[tuple[int, str]]:
+    """Row ids of the pods that have all labels, each with its machines' uuids or an empty text.
+
+    `nodes`: also the machines that somebody has to himself.
+    """
+    query = sa.select(pod.c.id, machine.c.uuid if machines else sa.literal("").label("uuid"))
+    query = query.where(*labelled(labels)).order_by(pod.c.id)
+    if machines:
+        query = query.join(machine, machine.c.pod_id == pod.c.id).where(
+            machine.c.missing_since.is_(None)
+        )
+        if not nodes:
+            query = query.where(~sa.exists().where(node.c.machine_id == machine.c.id))
+    with database.read() as connection:
+        return [(row.id, row.uuid) for row in connection.execute(query).all()]
+
+
+def machine_columns() -> list[sa.ColumnElement[Any]]:
+    """What `machine_of` reads: the machine, and the names of its pod and its node."""
     named = ("pod_name", "node_name")
     columns = [machine.c[field.name] for field in fields(Machine) if field.name not in named]
-    return (
-        sa.select(*columns, pod.c.name.label("pod_name"), node.c.name.label("node_name"))
-        .join(pod, pod.c.id == machine.c.pod_id)
-        .outerjoin(node, node.c.machine_id == machine.c.id)
-    )
+    return [*columns, pod.c.name.label("pod_name"), node.c.name.label("node_name")]
 
 
 def machine_of(row: sa.Row[Any]) -> Machine:
-    """The record of a row that has the columns of `select_machines`, and perhaps more."""
+    """The record of a row that has `machine_columns`, and perhaps more."""
     values = {field.name: row._mapping[field.name] for field in fields(Machine)}
     return Machine(**{**values, "properties": json.loads(row.properties)})

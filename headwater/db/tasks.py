@@ -18,6 +18,9 @@ from headwater.db.connection import Database, retried
 from headwater.db.models import pod, task
 from headwater.db.pod_records import ClaimedTask, NewTask, Task, TaskRest
 
+#: Rows that one statement writes: MariaDB's packets and SQLite's variables have ends.
+_SLICE = 500
+
 _OPEN = task.c.finished_at.is_(None)
 
 
@@ -35,34 +38,42 @@ class Wanted:
 
 def submit(database: Database, new: NewTask) -> Task:
     """Write a task that is due at once."""
-    known = str(uuid.uuid4())
-    _insert(database, new, known)
-    return get(database, known)
+    return get(database, _insert(database, new))
 
 
 @retried
-def _insert(database: Database, new: NewTask, known: str) -> None:
-    caller = new.caller
+def _insert(database: Database, new: NewTask) -> str:
     with database.write() as connection:
-        connection.execute(
-            task.insert().values(
-                uuid=known,
-                service=new.service,
-                action=new.action,
-                pod_id=new.pod_id,
-                target=new.target,
-                state=TaskState.PENDING,
-                sync_request=SyncRequest.REQUESTED,
-                requested_at=moments.now(database),
-                parameters=new.parameters,
-                user_id=fitting(caller.user_id),
-                user_name=fitting(caller.user_name),
-                project_id=fitting(caller.project_id),
-                request_id=fitting(caller.request_id),
-                created_at=clock.now(),
-                deadline_at=moments.after(database, new.deadline),
-            )
-        )
+        return add(database, connection, new, target=new.target)
+
+
+def add(database: Database, connection: sa.Connection, new: NewTask, *, target: str) -> str:
+    """Write a task within a transaction of its caller; its uuid."""
+    known = str(uuid.uuid4())
+    values = {"uuid": known, "pod_id": new.pod_id, "target": target}
+    connection.execute(task.insert().values(**_new(database, new), **values))
+    return known
+
+
+def _new(database: Database, new: NewTask) -> dict[str, Any]:
+    """The columns of a new task but for its uuid and what it works on."""
+    caller = new.caller
+    return {
+        "service": new.service,
+        "action": new.action,
+        "state": TaskState.PENDING,
+        "sync_request": SyncRequest.REQUESTED,
+        "requested_at": moments.now(database),
+        "parameters": new.parameters,
+        "user_id": fitting(caller.user_id),
+        "user_name": fitting(caller.user_name),
+        "project_id": fitting(caller.project_id),
+        "request_id": fitting(caller.request_id),
+        "created_at": clock.now(),
+        "deadline_at": moments.after(database, new.deadline),
+        "batch": new.batch,
+        "batch_budget": new.batch_budget,
+    }
 
 
 @retried
@@ -74,24 +85,12 @@ def claim(database: Database, wanted: Wanted, owner: str, lease: float) -> Seque
     """
     if not wanted.limit:
         return []
-    columns = [task.c[field.name] for field in fields(ClaimedTask)]
-    running = task.alias("running")
-    busy = (
-        sa.select(sa.func.count())
-        .where(
-            running.c.pod_id == task.c.pod_id,
-            running.c.sync_request == SyncRequest.IN_PROGRESS,
-        )
-        .scalar_subquery()
-    )
+    places = _places(database, wanted)
     which = (
-        sa.select(*columns)
-        .where(
-            task.c.service.in_(wanted.services),
-            *leases.due(database, task),
-            _first_of_target(),
-            busy < wanted.per_pod,
-        )
+        sa.select(*(task.c[field.name] for field in fields(ClaimedTask)))
+        .join(places, places.c.id == task.c.id)
+        # Asked again of the row that is locked: another claim may have had it in between.
+        .where(*leases.due(database, task), *_within_limits(places, wanted.per_pod))
         .order_by(task.c.requested_at)
         .limit(wanted.limit)
         .with_for_update(skip_locked=True, key_share=True, of=task)
@@ -121,6 +120,55 @@ def _first_of_target() -> sa.ColumnElement[bool]:
             older.c.id < task.c.id,
         )
     )
+
+
+def _places(database: Database, wanted: Wanted) -> sa.Subquery:
+    """Tasks that are due, and which of its pod, and of its batch's new ones, each is."""
+    is_new = sa.case((task.c.started_at.is_(None), 1), else_=0)
+    order = (task.c.requested_at, task.c.id)
+    return (
+        sa.select(
+            task.c.id,
+            sa.func.row_number().over(partition_by=task.c.pod_id, order_by=order).label("of_pod"),
+            sa.func.row_number()
+            .over(partition_by=(task.c.batch, task.c.pod_id, is_new), order_by=order)
+            .label("of_batch"),
+        )
+        .where(
+            task.c.service.in_(wanted.services),
+            *leases.due(database, task),
+            _first_of_target(),
+        )
+        .subquery("places")
+    )
+
+
+def _within_limits(places: sa.Subquery, per_pod: int) -> list[sa.ColumnElement[bool]]:
+    """What runs on a pod leaves room for it; and so does what has begun of its batch."""
+    running, begun = task.alias("running"), task.alias("begun")
+    busy = (
+        sa.select(sa.func.count())
+        .where(running.c.pod_id == task.c.pod_id, running.c.sync_request == SyncRequest.IN_PROGRESS)
+        .scalar_subquery()
+    )
+    under_way = (
+        sa.select(sa.func.count())
+        .where(
+            begun.c.batch == task.c.batch,
+            begun.c.pod_id == task.c.pod_id,
+            begun.c.finished_at.is_(None),
+            begun.c.started_at.is_not(None),
+        )
+        .scalar_subquery()
+    )
+    return [
+        busy + places.c.of_pod <= per_pod,
+        sa.or_(
+            task.c.batch.is_(None),
+            task.c.started_at.is_not(None),
+            under_way + places.c.of_batch <= task.c.batch_budget,
+        ),
+    ]
 
 
 def rescue(database: Database, services: Collection[PodService]) -> int:
@@ -281,6 +329,62 @@ def get(database: Database, task_uuid: str) -> Task:
     return found[0]
 
 
+def open_of(database: Database, pod_id: int, target: str) -> Task | None:
+    """The newest task on a target that has not ended."""
+    found = _select(database, task.c.pod_id == pod_id, task.c.target == target, _OPEN, limit=1)
+    return found[0] if found else None
+
+
+def last_position(
+    database: Database, pod_id: int, target: str, action: str
+) -> Mapping[str, Any] | None:
+    """Where the last task of a kind on a target came to; None where it never began."""
+    with database.read() as connection:
+        position = connection.execute(
+            sa.select(task.c.position)
+            .where(task.c.pod_id == pod_id, task.c.target == target, task.c.action == action)
+            .order_by(task.c.id.desc())
+            .limit(1)
+        ).scalar_one_or_none()
+    found: Mapping[str, Any] | None = None if position is None else json.loads(position)
+    return found
+
+
+def submit_batch(database: Database, new: NewTask, targets: Sequence[tuple[int, str]]) -> None:
+    """Write a task like `new` for each pod's row id and target, all of them or none."""
+    _insert_all(database, new, targets)
+
+
+@retried
+def _insert_all(database: Database, new: NewTask, targets: Sequence[tuple[int, str]]) -> None:
+    values = _new(database, new)
+    # Of the database's own clock, which is an expression, once for all.
+    with database.write() as connection:
+        now, end = connection.execute(
+            sa.select(moments.now(database), moments.after(database, new.deadline))
+        ).one()
+        values.update(requested_at=now, deadline_at=end)
+        for start in range(0, len(targets), _SLICE):
+            connection.execute(
+                task.insert(),
+                [
+                    {**values, "uuid": str(uuid.uuid4()), "pod_id": pod_id, "target": target}
+                    for pod_id, target in targets[start : start + _SLICE]
+                ],
+            )
+
+
+def states_of(database: Database, batch: str) -> Mapping[TaskState, int]:
+    """How many tasks of a batch are in which state; empty where there is no such batch."""
+    with database.read() as connection:
+        rows = connection.execute(
+            sa.select(task.c.state, sa.func.count().label("number"))
+            .where(task.c.batch == batch)
+            .group_by(task.c.state)
+        ).all()
+    return {TaskState(row.state): row.number for row in rows}
+
+
 def of_ids(database: Database, task_ids: Collection[int]) -> Sequence[Task]:
     """Some tasks by their row ids; those that were forgotten are left out."""
     return _select(database, task.c.id.in_(sorted(task_ids)), limit=len(task_ids))
@@ -294,6 +398,7 @@ def list_page(
     state: TaskState | None = None,
     pod_name: str | None = None,
     target: str | None = None,
+    batch: str | None = None,
 ) -> Sequence[Task]:
     """Tasks, the newest first, those older than the task `before`. Raises NotFound for that."""
     conditions: list[sa.ColumnElement[bool]] = []
@@ -305,6 +410,8 @@ def list_page(
         conditions.append(pod.c.name == pod_name)
     if target is not None:
         conditions.append(task.c.target == target)
+    if batch is not None:
+        conditions.append(task.c.batch == batch)
     return _select(database, *conditions, limit=limit)
 
 

@@ -3,10 +3,9 @@
 
 from collections.abc import Callable
 
-from headwater.common.context import Caller
 from headwater.common.states import Management
-from headwater.db import nodes, subclouds
-from headwater.db.pod_records import Requirements
+from headwater.db import subclouds
+from headwater.orchestrator.api import schemas
 from headwater.orchestrator.api.v1 import ROUTES
 from tests.support import builders, databases, pod_builders
 from tests.support.api import ADMIN, ApiTestCase
@@ -19,6 +18,9 @@ class StatementsTest(ApiTestCase):
         counts = {}
         for route in ROUTES:
             if route.method != "GET" or route.streams:
+                continue
+            if route.query.keys() & schemas.PATIENCE.keys() and 202 in route.answers:
+                # Asks a pod, not the database.
                 continue
             path = route.path.format(**known(route.path))
             with self.statements() as sent:
@@ -40,7 +42,7 @@ class StatementsTest(ApiTestCase):
             pod = pod_builders.add_pod(self.database, f"pod{number}")
             pod_builders.add_machine(self.database, pod)
             pod_builders.add_task(self.database, pod)
-            nodes.compose(self.database, f"node{number}", Requirements(), Caller())
+            pod_builders.add_node(self.database, f"node{number}")
         many = self.count(known)
         self.assertEqual(few, many)
         # SQLite's BEGINs count.

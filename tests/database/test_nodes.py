@@ -7,10 +7,10 @@ from threading import Barrier
 from headwater.common.context import Caller
 from headwater.common.errors import Conflict, NotFound
 from headwater.common.states import NodeState
-from headwater.db import nodes, pods
+from headwater.db import inventory, nodes, pods
 from headwater.db.pod_records import Node, Requirements
 from tests.support import databases
-from tests.support.pod_builders import add_pod, seen
+from tests.support.pod_builders import add_node, add_pod, release_task, seen
 from tests.support.waiting import PATIENCE
 
 ANY = Requirements()
@@ -27,10 +27,10 @@ class NodesTestCase(databases.DatabaseTestCase):
             seen(f"http://bmc/{name}", name=name, cpus=cpus, memory_mib=memory)
             for name, (cpus, memory) in sizes.items()
         ]
-        pods.store_inventory(self.database, self.pod.id, machines, [])
+        inventory.store(self.database, self.pod.id, machines, [])
 
     def compose(self, name: str, requirements: Requirements = ANY) -> Node:
-        return nodes.compose(self.database, name, requirements, Caller("u1", None, "p1"))
+        return add_node(self.database, name, requirements, Caller("u1", None, "p1"))
 
 
 @databases.on_every_backend
@@ -38,7 +38,9 @@ class ComposeTest(NodesTestCase):
     def test_the_smallest_that_fits_is_taken(self) -> None:
         needs = (Requirements(cpus=8), Requirements(memory_mib=8192), Requirements(cpus=8))
         made = [self.compose(f"n{number}", need) for number, need in enumerate(needs)]
-        self.assertEqual(["medium", "small", "large"], [each.machine.name for each in made])
+        self.assertEqual(
+            ["medium", "small", "large"], [each.machine and each.machine.name for each in made]
+        )
         found = nodes.get(self.database, "n0")
         self.assertEqual(
             (NodeState.READY, Requirements(cpus=8), "u1", "p1", "n0"),
@@ -55,7 +57,7 @@ class ComposeTest(NodesTestCase):
         self.compose("n1", Requirements(cpus=64))
         ill = seen("http://bmc/ill", name="ill", cpus=64, memory_mib=262144, health="Critical")
         known = pods.list_machines(self.database, limit=9)
-        pods.store_inventory(self.database, self.pod.id, [*known, ill], [])
+        inventory.store(self.database, self.pod.id, [*known, ill], [])
         with self.assertRaises(Conflict) as caught:
             self.compose("n2", Requirements(cpus=32))
         self.assertIn(
@@ -72,7 +74,7 @@ class ComposeTest(NodesTestCase):
     def test_a_pod_may_be_named(self) -> None:
         other = add_pod(self.database, "two")
         there = seen("http://x/1", name="there", memory_mib=None, cpus=None)
-        pods.store_inventory(self.database, other.id, [there], [])
+        inventory.store(self.database, other.id, [there], [])
         self.assertEqual("there", self.compose("n1", Requirements(pod_name="two")).machine.name)
         with self.assertRaises(Conflict):
             self.compose("n2", Requirements(pod_name="two"))
@@ -108,17 +110,18 @@ class ReleaseTest(NodesTestCase):
     def test_a_released_machine_is_free_again(self) -> None:
         made = self.compose("n1")
         for first in (True, False):
-            self.assertIs(first, nodes.begin_release(self.database, "n1"))
+            task = nodes.begin_release(self.database, made, release_task(made))
+            self.assertIs(first, task is not None)
         self.assertIs(NodeState.RELEASING, nodes.get(self.database, "n1").state)
         for _ in range(2):
-            nodes.end_release(self.database, made.machine.id)
+            nodes.end_release(self.database, made.id)
         with self.assertRaises(NotFound):
             nodes.get(self.database, "n1")
         self.assertEqual(made.machine.uuid, self.compose("n2").machine.uuid)
 
     def test_a_node_that_is_ready_is_not_forgotten(self) -> None:
         made = self.compose("n1")
-        nodes.end_release(self.database, made.machine.id)
+        nodes.end_release(self.database, made.id)
         self.assertIs(NodeState.READY, nodes.get(self.database, "n1").state)
 
     def test_a_pod_with_nodes_is_not_forgotten(self) -> None:

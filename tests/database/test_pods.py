@@ -3,7 +3,7 @@
 
 from headwater.common.errors import Conflict, NotFound
 from headwater.common.states import TaskState
-from headwater.db import pods, tasks
+from headwater.db import inventory, pods, tasks
 from headwater.db.pod_records import Machine, TaskRest
 from tests.support import databases
 from tests.support.pod_builders import add_machine, add_pod, add_task, claim_tasks, seen
@@ -60,13 +60,11 @@ class InventoryTest(databases.DatabaseTestCase):
         return {each.uri: each for each in pods.list_machines(self.database, limit=5000)}
 
     def test_machines_keep_their_ids_over_changes(self) -> None:
-        pods.store_inventory(
-            self.database, self.pod.id, [seen("http://a/1"), seen("http://a/2")], []
-        )
+        inventory.store(self.database, self.pod.id, [seen("http://a/1"), seen("http://a/2")], [])
         before = self.machines()
         self.assertIsNotNone(pods.get(self.database, "one").synced_at)
         changed = seen("http://a/1", power_state="On", name="renamed", memory_mib=None)
-        pods.store_inventory(self.database, self.pod.id, [changed, seen("http://a/3")], [])
+        inventory.store(self.database, self.pod.id, [changed, seen("http://a/3")], [])
         after = self.machines()
         self.assertEqual(before["http://a/1"].uuid, after["http://a/1"].uuid)
         one = after["http://a/1"]
@@ -76,20 +74,20 @@ class InventoryTest(databases.DatabaseTestCase):
 
     def test_what_is_behind_a_silent_address_is_not_missing(self) -> None:
         everything = [seen("http://a/1"), seen("http://b/1"), seen("http://b/2")]
-        pods.store_inventory(self.database, self.pod.id, everything, [])
-        pods.store_inventory(self.database, self.pod.id, [seen("http://a/1")], ["http://b/1"])
+        inventory.store(self.database, self.pod.id, everything, [])
+        inventory.store(self.database, self.pod.id, [seen("http://a/1")], ["http://b/1"])
         found = self.machines()
         self.assertIsNone(found["http://b/1"].missing_since)
         self.assertIsNotNone(found["http://b/2"].missing_since)
-        pods.store_inventory(self.database, self.pod.id, everything, [])
+        inventory.store(self.database, self.pod.id, everything, [])
         self.assertIsNone(self.machines()["http://b/2"].missing_since)
 
     def test_a_thousand_machines(self) -> None:
         everything = [seen(f"http://a/{number}") for number in range(1001)]
         for _ in range(2):
-            pods.store_inventory(self.database, self.pod.id, everything, [])
+            inventory.store(self.database, self.pod.id, everything, [])
             self.assertEqual(1001, len(self.machines()))
-        pods.store_inventory(self.database, self.pod.id, [], [])
+        inventory.store(self.database, self.pod.id, [], [])
         self.assertEqual(
             1001, sum(each.missing_since is not None for each in self.machines().values())
         )
@@ -97,7 +95,7 @@ class InventoryTest(databases.DatabaseTestCase):
     def test_pages_and_filters(self) -> None:
         other = add_pod(self.database, "two")
         for pod in (self.pod, other):
-            pods.store_inventory(
+            inventory.store(
                 self.database, pod.id, [seen(f"http://{pod.name}/{n}") for n in range(3)], []
             )
         first = pods.list_machines(self.database, limit=4)

@@ -85,6 +85,30 @@ class ClaimTest(TasksTestCase):
         (left,) = claim_tasks(self.database, per_pod=2)
         self.assertEqual(elsewhere.uuid, left.uuid)
 
+    def test_one_claim_takes_no_more_than_a_pod_bears(self) -> None:
+        for number in range(5):
+            add_task(self.database, self.pod, target=f"m{number}")
+        self.assertEqual(2, len(claim_tasks(self.database, per_pod=2)))
+        self.assertEqual([], claim_tasks(self.database, per_pod=2))
+
+    def test_of_a_batch_as_many_are_open_as_its_budget_has(self) -> None:
+        other = add_pod(self.database, "two")
+        for pod in (self.pod, other):
+            for number in range(3):
+                add_task(self.database, pod, target=f"m{number}", batch="b1", batch_budget=2)
+        free = add_task(self.database, self.pod, target="m9")
+        held = claim_tasks(self.database)
+        self.assertEqual(5, len(held))
+        self.assertIn(free.uuid, [each.uuid for each in held])
+        waiting = next(each for each in held if each.pod_id == other.id)
+        # One that waits for its pod is open, and goes on.
+        tasks.release(self.database, waiting, TaskRest(TaskState.WAITING, 0, pause=0))
+        (again,) = claim_tasks(self.database)
+        self.assertEqual(waiting.uuid, again.uuid)
+        tasks.release(self.database, again, TaskRest(TaskState.COMPLETED, 1))
+        (last,) = claim_tasks(self.database)
+        self.assertEqual((other.id, "m2"), (last.pod_id, last.target))
+
     def test_a_lost_workers_task_goes_on_where_it_was(self) -> None:
         add_task(self.database, self.pod)
         lost = self.claimed(owner="killed")

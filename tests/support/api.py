@@ -4,6 +4,7 @@
 import json
 import pathlib
 import tempfile
+import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,13 +16,15 @@ from headwater.common.auth import Refusals, WsgiApp
 from headwater.common.context import Caller
 from headwater.common.endpoints.registry import load_registry
 from headwater.common.secrets import KeyRing
-from headwater.common.states import AuditMode
-from headwater.db import nodes, tasks
-from headwater.db.pod_records import Requirements
+from headwater.common.states import AuditMode, ComponentKind
+from headwater.db import flavors, inventory, tasks
+from headwater.db.pod_records import Requirements, SeenComponent
 from headwater.db.records import Job
 from headwater.engine.fleet import Fleet
 from headwater.orchestrator.api.app import Api
 from headwater.orchestrator.api.parts import Parts
+from headwater.orchestrator.api.route import Route
+from headwater.orchestrator.podm.scheduler import Scheduler, Weights
 from headwater.orchestrator.watch import JobWatch, TaskWatch
 from tests.support import databases, pod_builders
 
@@ -72,7 +75,8 @@ class ApiTestCase(databases.DatabaseTestCase):
             wake=lambda: self.woken.append("look"),
             tasks=TaskWatch(self.database, interval=0.01),
             wake_service=lambda service: self.woken.append(service.value),
-            pod_drivers=("bmc_fleet", "fake"),
+            scheduler=Scheduler(self.database, self.key_ring, Weights()),
+            pod_drivers=("bmc_fleet", "fake", "redfish"),
         )
         conf = cfg.ConfigOpts()
         conf([], project="headwater", default_config_files=[], default_config_dirs=[])
@@ -139,14 +143,37 @@ class ApiTestCase(databases.DatabaseTestCase):
             self.database, pod, caller=Caller(job.user_id, None, job.project_id)
         )
         tasks.cancel(self.database, task.uuid)
-        nodes.compose(self.database, "one", Requirements(), Caller())
-        ids = {"jobs": job.uuid, "machines": machine.uuid, "tasks": task.uuid}
+        pod_builders.add_node(self.database, "one")
+        volume = SeenComponent(ComponentKind.VOLUME, f"{machine.uri}/Volumes/1", "volume")
+        inventory.store_parts(self.database, machine, [ComponentKind.VOLUME], [volume])
+        (component,) = inventory.list_components(self.database, limit=9)
+        flavors.add(self.database, "one", None, Requirements())
+        batched = pod_builders.add_task(
+            self.database, pod, target="none", batch=str(uuid.uuid4()), batch_budget=1
+        )
+        tasks.cancel(self.database, batched.uuid)
+        ids = {
+            "jobs": job.uuid,
+            "machines": machine.uuid,
+            "tasks": task.uuid,
+            "components": component.uuid,
+            "batches": str(batched.batch),
+        }
 
         def parameters(path: str) -> dict[str, str]:
-            known = {"name": "one", "id": ids.get(path.split("/")[2], "")}
+            known = {
+                "name": "one",
+                "id": ids.get(path.split("/")[2], ""),
+                "volume": component.uuid,
+            }
             return {name: value for name, value in known.items() if f"{{{name}}}" in path}
 
         return parameters
+
+    @staticmethod
+    def impatient(route: Route) -> str:
+        """The query with which a route waits for nothing: no worker is there."""
+        return "?wait=0" if "wait" in route.query else ""
 
     def refused(self, answer: webob.Response) -> dict[str, Any]:
         """The only error of an answer that has to be one."""

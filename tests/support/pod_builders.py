@@ -1,21 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pods, machines and tasks that many tests begin with, written through the product's functions."""
 
-from typing import Any
+import json
+from typing import Any, cast
 
 from headwater.common.context import Caller
-from headwater.common.states import PodService
-from headwater.db import pods, tasks
+from headwater.common.secrets import KeyRing
+from headwater.common.states import ComponentKind, PodService
+from headwater.db import inventory, nodes, pods, tasks
 from headwater.db.connection import Database
 from headwater.db.pod_records import (
     ClaimedTask,
     Machine,
     NewPod,
     NewTask,
+    Node,
     Pod,
+    Requirements,
+    SeenComponent,
     SeenMachine,
     Task,
 )
+from headwater.orchestrator.podm.scheduler import Scheduler, Weights
 from tests.support.builders import CIPHER
 
 ALL = tuple(PodService)
@@ -46,8 +52,46 @@ def seen(uri: str = URI, **changes: Any) -> SeenMachine:
 
 
 def add_machine(database: Database, pod: Pod, uri: str = URI) -> Machine:
-    pods.store_inventory(database, pod.id, [seen(uri)], [])
+    inventory.store(database, pod.id, [seen(uri)], [])
     return pods.list_machines(database, limit=1, pod_name=pod.name)[0]
+
+
+def add_node(
+    database: Database,
+    name: str = "n1",
+    requirements: Requirements = Requirements(),  # noqa: B008 - frozen
+    caller: Caller = Caller(),  # noqa: B008 - frozen
+) -> Node:
+    """Of what the scheduler finds, without a deadline that matters."""
+    ring = cast("KeyRing", _PlainKeys())
+    return Scheduler(database, ring, Weights()).compose(name, requirements, caller, 600)
+
+
+class _PlainKeys:
+    """Encrypts nothing."""
+
+    def encrypt(self, value: object) -> str:
+        return json.dumps(value)
+
+
+def release_task(node: Node) -> NewTask:
+    target = node.uuid if node.machine is None else node.machine.uuid
+    return NewTask(PodService.COMPUTE, "release-node", node.pod_id, target, CIPHER, 600, Caller())
+
+
+def release_node(database: Database, node: Node) -> None:
+    """Forget a node at once."""
+    task = nodes.begin_release(database, node, release_task(node))
+    if task is not None:
+        tasks.cancel(database, task)
+    nodes.end_release(database, node.id)
+
+
+def block(name: str, **changes: Any) -> SeenComponent:
+    """A free resource block in the zone `z1`."""
+    values: dict[str, Any] = {"state": "Unused", "health": "OK", "zones": ("http://pod/z1",)}
+    uri = f"http://pod/blocks/{name}"
+    return SeenComponent(ComponentKind.BLOCK, uri, name, **{**values, **changes})
 
 
 def add_task(
@@ -60,8 +104,12 @@ def add_task(
     parameters: str = CIPHER,
     deadline: float = 600,
     caller: Caller = Caller(),  # noqa: B008 - frozen
+    batch: str | None = None,
+    batch_budget: int | None = None,
 ) -> Task:
-    new = NewTask(service, action, pod.id, target, parameters, deadline, caller)
+    new = NewTask(
+        service, action, pod.id, target, parameters, deadline, caller, batch, batch_budget
+    )
     return tasks.submit(database, new)
 
 

@@ -51,6 +51,41 @@ OPTS = [
         "call over TLS costs, and some BMCs choke on connections that last.",
     ),
     cfg.IntOpt(
+        "calls_per_address",
+        default=4,
+        min=1,
+        help="Calls of one process to one address at a time: BMCs are small computers.",
+    ),
+    cfg.IntOpt(
+        "breaker_failures",
+        default=3,
+        min=1,
+        help="Calls in a row that an address leaves without an answer, after which it is left "
+        "alone for [pods] breaker_pause; its tasks wait, and no green thread does.",
+    ),
+    cfg.FloatOpt(
+        "breaker_pause",
+        default=30.0,
+        min=0.1,
+        help="Seconds for which an address that does not answer is left alone.",
+    ),
+    cfg.FloatOpt(
+        "weight_fit",
+        default=1.0,
+        help="How much it counts, when a node is composed, that little is left unused.",
+    ),
+    cfg.FloatOpt(
+        "weight_spread",
+        default=0.01,
+        help="How much each node that a pod has already counts against it; below zero, nodes are "
+        "packed together.",
+    ),
+    cfg.FloatOpt(
+        "weight_ready",
+        default=0.1,
+        help="How much it counts that a machine is there and has not to be composed first.",
+    ),
+    cfg.IntOpt(
         "task_retention_days",
         default=30,
         min=0,

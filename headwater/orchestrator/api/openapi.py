@@ -15,6 +15,7 @@ _PARAMETERS: Mapping[str, Mapping[str, Any]] = {
         "minLength": 1,
         "description": "Id of what the path names; of a job also the client's own request id.",
     },
+    "volume": {"type": "string", "minLength": 1, "description": "Id of the volume."},
 }
 
 #: What any route may answer: why a call is refused, and what went wrong.

@@ -9,6 +9,7 @@ from headwater.common.secrets import KeyRing
 from headwater.common.states import AuditMode, PodService
 from headwater.db.connection import Database
 from headwater.engine.fleet import Fleet
+from headwater.orchestrator.podm.scheduler import Scheduler
 from headwater.orchestrator.watch import JobWatch, TaskWatch
 
 
@@ -28,5 +29,6 @@ class Parts:
     tasks: TaskWatch
     #: Lets the workers of a functional service look for tasks; returns at once, raises nothing.
     wake_service: Callable[[PodService], None]
+    scheduler: Scheduler
     #: Names of the installed drivers.
     pod_drivers: Sequence[str]

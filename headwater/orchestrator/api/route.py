@@ -55,6 +55,12 @@ class Call:
         """Most entries of the page."""
         return int(self.query.get("limit", USUAL))
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """What the query's labels (NAME=VALUE) ask for."""
+        pairs = (text.partition("=") for text in self.query.get("label", []))
+        return {name: value for name, _, value in pairs}
+
     def page(self, noun: str, entries: Sequence[Json], marker: Callable[[Json], object]) -> "Reply":
         """A list's answer; with a link to the next page where this one is full."""
         document: dict[str, Any] = {noun: list(entries), "links": []}

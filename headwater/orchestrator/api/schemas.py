@@ -9,6 +9,7 @@ from headwater.common.states import (
     AuditStatus,
     Availability,
     BootDevice,
+    ComponentKind,
     DriftAction,
     DriftKind,
     InitialSync,
@@ -143,6 +144,52 @@ BOOT = _object(
 MEDIA = _object({"image": {**_IMAGE, "type": ["string", "null"]}, "deadline": _DEADLINE}, "image")
 BOOT_IMAGE = _object({"image": _IMAGE, "deadline": _DEADLINE}, "image")
 POWER = _object({"action": one_of(PowerAction), "deadline": _DEADLINE}, "action")
+BIOS = _object(
+    {
+        "attributes": {
+            "type": "object",
+            "minProperties": 1,
+            "maxProperties": 256,
+            "propertyNames": {"pattern": r"^[A-Za-z0-9._-]{1,255}$"},
+            "additionalProperties": {
+                "type": ["string", "integer", "boolean"],
+                "maxLength": 1024,
+                "pattern": r"^[^\x00]*$",
+            },
+            "description": "As the machine names them; 'GET .../bios' shows all.",
+        },
+        "deadline": _DEADLINE,
+    },
+    "attributes",
+)
+FIRMWARE = _object(
+    {"image": _IMAGE, "deadline": {**_DEADLINE, "default": 3600}},
+    "image",
+)
+_SIZE = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1, "description": "GiB."}
+NEW_VOLUME = _object(
+    {
+        "volume": _object(
+            {
+                "name": {**_FULL_TEXT, "maxLength": 63},
+                "size_gib": _SIZE,
+                "raid": {
+                    "enum": ["RAID0", "RAID1", "RAID5", "RAID6", "RAID10"],
+                    "description": "Default: as the controller likes.",
+                },
+            },
+            "name",
+            "size_gib",
+        ),
+        "deadline": _DEADLINE,
+    },
+    "volume",
+)
+ATTACH = _object({"size_gib": _SIZE, "deadline": _DEADLINE}, "size_gib")
+DETACH = _object(
+    {"block": {**_FULL_TEXT, "description": "Id of a resource block."}, "deadline": _DEADLINE},
+    "block",
+)
 
 _POD_ACCESS: Json = {
     "description": {**_TEXT, "type": ["string", "null"]},
@@ -167,6 +214,12 @@ _POD_ACCESS: Json = {
         "pattern": r"^[^\x00]*$",
         "description": "PEM; null: the system's authorities.",
     },
+    "tls_fingerprint": {
+        "type": ["string", "null"],
+        "pattern": r"^[0-9a-f]{64}\Z",
+        "description": "SHA-256 of the one certificate that is trusted instead, in hexadecimal.",
+    },
+    "labels": {**_LABELS, "description": "Replaces all labels."},
 }
 
 NEW_POD = _object(
@@ -179,17 +232,81 @@ NEW_POD = _object(
 CHANGED_POD = _object({"pod": {**_object(_POD_ACCESS), "required": [], "minProperties": 1}})
 
 _AT_LEAST = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}
+_NEEDS: Json = {
+    "pod": {**_FULL_TEXT, "description": "Where; default: wherever it fits."},
+    "cpus": {**_AT_LEAST, "description": "At least so many processors."},
+    "memory_mib": {**_AT_LEAST, "description": "At least so much memory."},
+    "storage_gib": {**_AT_LEAST, "description": "At least so much on drives."},
+    "labels": {**_LABELS, "description": "That the pod has to have."},
+}
 NEW_NODE = _object(
     {
         "node": _object(
             {
                 "name": REGION_NAME,
-                "pod": {**_FULL_TEXT, "description": "Where; default: wherever it fits."},
-                "cpus": {**_AT_LEAST, "description": "At least so many processors."},
-                "memory_mib": {**_AT_LEAST, "description": "At least so much memory."},
+                "flavor": {**_FULL_TEXT, "description": "Name of a flavor; what is given wins."},
+                "machine": {
+                    **_FULL_TEXT,
+                    "description": "Id of the one machine to adopt as it is; nothing else then.",
+                },
+                **_NEEDS,
             },
             "name",
+        ),
+        "deadline": _DEADLINE,
+    },
+    "node",
+)
+NEW_FLAVOR = _object(
+    {
+        "flavor": _object(
+            {"name": REGION_NAME, "description": {**_TEXT, "type": ["string", "null"]}, **_NEEDS},
+            "name",
         )
+    }
+)
+NEW_BATCH = _object(
+    {
+        "batch": _object(
+            {
+                "action": {
+                    "enum": ["power", "sync", "read_storage", "read_ports"],
+                    "description": "What is done to each machine (sync: to each pod).",
+                },
+                "power": one_of(PowerAction),
+                "labels": {
+                    **_LABELS,
+                    "minProperties": 1,
+                    "description": "Pods that have all of these labels.",
+                },
+                "nodes": {
+                    "type": "boolean",
+                    "default": False,
+                    "description": "Also machines that somebody has to himself.",
+                },
+                "budget": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": 1000,
+                    "default": 5,
+                    "description": "Most of it that is open at a time on one pod.",
+                },
+            },
+            "action",
+            "labels",
+        ),
+        "deadline": {**_DEADLINE, "default": 3600},
+    },
+    "batch",
+)
+
+_REQUIREMENTS = _object(
+    {
+        "pod": _MAYBE_TEXT,
+        "cpus": {"type": ["integer", "null"]},
+        "memory_mib": {"type": ["integer", "null"]},
+        "storage_gib": {"type": ["integer", "null"]},
+        "labels": {"type": "object", "additionalProperties": {"type": "string"}},
     }
 )
 
@@ -332,6 +449,8 @@ COMPONENTS: Json = {
             "addresses": {"type": "array", "items": {"type": "string"}},
             "username": {"type": "string"},
             "ca_certificates": _MAYBE_TEXT,
+            "tls_fingerprint": _MAYBE_TEXT,
+            "labels": {"type": "object", "additionalProperties": {"type": "string"}},
             "availability_status": one_of(Availability),
             "synced_at": _TIME,
             "created_at": _TIME,
@@ -349,23 +468,74 @@ COMPONENTS: Json = {
             "cpus": {"type": ["integer", "null"]},
             "memory_mib": {"type": ["integer", "null"]},
             "properties": {"type": "object"},
+            "composed": {
+                "type": "boolean",
+                "description": "Made of resource blocks; it ends with its node.",
+            },
             "seen_at": _TIME,
             "missing_since": _TIME,
             "node": {**_MAYBE_TEXT, "description": "Name of the node that has it to itself."},
         }
     ),
-    "Node": _object(
+    "Component": _object(
+        {
+            "id": {"type": "string", "format": "uuid"},
+            "kind": one_of(ComponentKind),
+            "pod": {"type": "string"},
+            "machine": {**_MAYBE_TEXT, "description": "Id of the machine that it belongs to."},
+            "uri": {"type": "string"},
+            "name": {"type": "string"},
+            "health": _MAYBE_TEXT,
+            "state": {**_MAYBE_TEXT, "description": "Of a resource block, such as Unused."},
+            "cpus": {"type": ["integer", "null"]},
+            "memory_mib": {"type": ["integer", "null"]},
+            "size_gib": {"type": ["integer", "null"]},
+            "zones": {"type": "array", "items": {"type": "string"}},
+            "properties": {"type": "object"},
+            "node": {**_MAYBE_TEXT, "description": "Node that has a resource block to itself."},
+            "seen_at": _TIME,
+            "missing_since": _TIME,
+        }
+    ),
+    "Flavor": _object(
         {
             "name": {"type": "string"},
+            "description": _MAYBE_TEXT,
+            "requirements": _REQUIREMENTS,
+            "created_at": _TIME,
+        }
+    ),
+    "Bios": _object(
+        {
+            "attributes": {"type": "object"},
+            "pending": {
+                "type": "object",
+                "description": "Those that hold from the next start on.",
+            },
+        }
+    ),
+    "Firmware": _object(
+        {"versions": {"type": "object", "additionalProperties": {"type": "string"}}}
+    ),
+    "Batch": _object(
+        {
+            "id": {"type": "string", "format": "uuid"},
+            "total": _COUNT,
+            "states": _object({state.value: _COUNT for state in TaskState}),
+        }
+    ),
+    "Node": _object(
+        {
+            "id": {"type": "string", "format": "uuid"},
+            "name": {"type": "string"},
+            "pod": {"type": "string"},
             "state": one_of(NodeState),
-            "requirements": _object(
-                {
-                    "pod": _MAYBE_TEXT,
-                    "cpus": {"type": ["integer", "null"]},
-                    "memory_mib": {"type": ["integer", "null"]},
-                }
-            ),
-            "machine": {"$ref": "#/components/schemas/Machine"},
+            "error": {**_MAYBE_TEXT, "description": "Why it is not what was asked for."},
+            "requirements": _REQUIREMENTS,
+            "machine": {
+                "description": "Null while it is composed.",
+                "oneOf": [{"$ref": "#/components/schemas/Machine"}, {"type": "null"}],
+            },
             "user_id": _MAYBE_TEXT,
             "project_id": _MAYBE_TEXT,
             "created_at": _TIME,
@@ -393,6 +563,7 @@ COMPONENTS: Json = {
             "started_at": _TIME,
             "finished_at": _TIME,
             "deadline_at": _TIME,
+            "batch": {**_MAYBE_TEXT, "description": "What it was ordered with."},
         }
     ),
     "EndpointType": _object(
@@ -503,6 +674,44 @@ def paged(marker: str, kind: str = "string", /, **filters: Json) -> dict[str, Js
         **filters,
     }
 
+
+#: The query of what can be read anew before it is answered.
+REFRESH: Mapping[str, Json] = {
+    "refresh": {
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "maximum": 60,
+        "description": "Read it anew, and wait so many seconds for it; 202 and the task where it "
+        "takes longer.",
+    }
+}
+
+#: Seconds to wait for what a pod is asked, where the client does not say.
+USUAL_PATIENCE = 20
+
+#: The query of what is always read from a pod.
+PATIENCE: Mapping[str, Json] = {
+    "wait": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": 60,
+        "default": USUAL_PATIENCE,
+        "description": "Seconds to wait for the answer; 202 and the task where it takes longer.",
+    }
+}
+
+#: The filter by labels.
+LABEL: Mapping[str, Json] = {
+    "label": {
+        "type": "array",
+        "items": {
+            **_FULL_TEXT,
+            "pattern": r"^[^=\x00]+=[^\x00]*$",
+            "description": "NAME=VALUE; of several all must match.",
+        },
+        "maxItems": 8,
+    }
+}
 
 #: The query of what can be waited for. Below what proxies usually allow.
 WAIT: Mapping[str, Json] = {

@@ -25,6 +25,9 @@ class PodAccessSettings:
     connect_timeout: float
     timeout: float
     keep_alive: bool = False
+    calls_per_address: int = 4
+    breaker_failures: int = 3
+    pause: float = 30.0
 
 
 def known_drivers() -> list[str]:
@@ -61,6 +64,10 @@ class PodAccess:
                 connect_timeout=self._settings.connect_timeout,
                 timeout=self._settings.timeout,
                 keep_alive=self._settings.keep_alive,
+                fingerprint=pod.tls_fingerprint,
+                calls_per_address=self._settings.calls_per_address,
+                breaker_failures=self._settings.breaker_failures,
+                pause=self._settings.pause,
             )
         )
         if cafile is not None:

@@ -13,35 +13,58 @@ from headwater.common.errors import (
     Unreachable,
 )
 from headwater.common.redact import scrub
+from headwater.common.secrets import KeyRing
 from headwater.db import pods
 from headwater.db.connection import Database
 from headwater.engine.outcome import Failed, Retry
 from headwater.engine.tracked import Result, TaskWork
 from headwater.orchestrator.podm.access import PodAccess
 from headwater.orchestrator.podm.actions import Action, Place
+from headwater.orchestrator.podm.compose import compose
 from headwater.orchestrator.podm.drivers import PodRefused
+from headwater.orchestrator.podm.firmware import read_firmware, update_firmware
 from headwater.orchestrator.podm.image import boot_image
+from headwater.orchestrator.podm.network import read_ports
 from headwater.orchestrator.podm.power import power
 from headwater.orchestrator.podm.release import release
-from headwater.orchestrator.podm.settings import boot, media
-from headwater.orchestrator.podm.sync import sync
+from headwater.orchestrator.podm.settings import bios, boot, media, read_bios
+from headwater.orchestrator.podm.storage import (
+    add_volume,
+    attach,
+    delete_volume,
+    detach,
+    read_storage,
+)
+from headwater.orchestrator.podm.sync import read_machine, sync
 
 #: By the names that tasks have in the database.
 ACTIONS: Mapping[str, Action] = {
     "sync-pod": sync,
+    "read-machine": read_machine,
     "power-machine": power,
+    "compose-node": compose,
     "release-node": release,
     "boot-node": boot,
     "media-node": media,
     "boot-image-node": boot_image,
+    "read-bios": read_bios,
+    "bios-node": bios,
+    "read-firmware": read_firmware,
+    "firmware-node": update_firmware,
+    "read-storage": read_storage,
+    "add-volume-node": add_volume,
+    "delete-volume-node": delete_volume,
+    "attach-node": attach,
+    "detach-node": detach,
+    "read-ports": read_ports,
 }
 
 
 class PodHandler:
     """Executes tasks of all services."""
 
-    def __init__(self, database: Database, access: PodAccess):
-        self._database, self._access = database, access
+    def __init__(self, database: Database, access: PodAccess, key_ring: KeyRing):
+        self._database, self._access, self._key_ring = database, access, key_ring
 
     def execute(self, work: TaskWork) -> Result:
         """Do the next step of a task. Safe to repeat; no secret reaches the result's texts."""
@@ -63,10 +86,13 @@ class PodHandler:
             return Failed(f"Unknown action {work.task.action!r}: asked for by a later version.")
         try:
             pod = pods.by_id(self._database, work.task.pod_id)
-            machine = None
-            if work.task.target:
-                machine = pods.get_machine(self._database, work.task.target)
-            place = Place(self._database, pod, self._access.driver(pod), machine)
+            place = Place(
+                self._database,
+                pod,
+                self._access.driver(pod),
+                work.task.target,
+                self._key_ring.encrypt,
+            )
             return action(work, place)
         except (NotFound, InvalidInput, PodRefused) as error:
             return Failed(str(error))

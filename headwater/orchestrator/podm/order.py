@@ -94,7 +94,9 @@ def _watch(work: TaskWork, place: Place, order: Order) -> Result:
             return Failed(f"The pod gave it up: {progress.message or 'it does not say why'}")
         case Stage.GONE:
             # It ended, and the pod has forgotten how: what is there tells.
-            return _look(replace(work, position={"step": "ordering", "looks": 0}), order, sure=False)
+            return _look(
+                replace(work, position={"step": "ordering", "looks": 0}), order, sure=False
+            )
         case Stage.DONE:
             return _look(replace(work, position={"step": "ordered", "looks": 0}), order, sure=True)
     percent = None if progress.percent is None else 10 + progress.percent * 8 // 10

@@ -1,23 +1,90 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Takes a node apart: its machine is switched off before anybody else may have it."""
+"""Takes a node apart: nobody else has its machine or its resource blocks before it is done."""
 
 from headwater.common.states import PowerAction
-from headwater.db import nodes, pods
-from headwater.engine.tracked import Completed, Result, TaskWork
+from headwater.db import inventory, nodes, pods, tasks
+from headwater.db.pod_records import Machine, Node
+from headwater.engine.tracked import Completed, Result, TaskWork, Waiting
 from headwater.orchestrator.podm.actions import Place
+from headwater.orchestrator.podm.drivers import Stage
+from headwater.orchestrator.podm.order import Order, carry_out, within
 from headwater.orchestrator.podm.power import switch
+
+#: Seconds between two looks for a machine that may still come of a composition, and how many.
+_LOOK = 2.0
+_LOOKS = 15
 
 
 def release(work: TaskWork, place: Place) -> Result:
-    """Switch the machine off unless it is off, then give it back."""
-    machine = place.the_machine()
-    result: Result
-    if not work.position and place.driver.power_state(machine.uri) == "Off":
-        pods.note_power(place.database, machine.id, "Off")
-        result = Completed({"power_state": "Off"}, "The machine was off.")
+    """Switch the machine off unless it is off; a composed one is taken apart then."""
+    known = place.the_node()
+    if known is None:
+        return Completed(message="The node is gone.")
+    machine = known.machine
+    if machine is None:
+        result = _unmake(work, place, known)
+    elif machine.composed:
+        result = _take_apart(work, place, machine)
     else:
-        result = switch(work, place, PowerAction.OFF)
+        result = _switch_off(work, place, machine)
     if isinstance(result, Completed):
         work.guard()
-        nodes.end_release(place.database, machine.id)
+        nodes.end_release(place.database, known.id)
     return result
+
+
+def _switch_off(work: TaskWork, place: Place, machine: Machine) -> Result:
+    if not work.position and place.driver.power_state(machine.uri) == "Off":
+        pods.note_power(place.database, machine.id, "Off")
+        return Completed({"power_state": "Off"}, "The machine was off.")
+    return switch(work, place, PowerAction.OFF)
+
+
+def _take_apart(work: TaskWork, place: Place, machine: Machine) -> Result:
+    """Nothing that runs loses its disks: it is switched off first."""
+    if "apart" not in work.position:
+        if place.driver.system(machine.uri) is None:
+            return Completed(message="The machine was gone.")
+        result = within(work, {}, "off", lambda inner: _switch_off(inner, place, machine))
+        if not isinstance(result, Completed):
+            return result
+        return Waiting({"apart": {}}, 0.0, 50, "The machine is off.")
+    return within(work, {}, "apart", lambda inner: _decompose(inner, place, machine.uri))
+
+
+def _decompose(work: TaskWork, place: Place, uri: str) -> Result:
+    def reached(sure: bool) -> Completed | None:
+        if place.driver.system(uri) is None:
+            return Completed(message="The machine is taken apart.")
+        return None
+
+    order = Order(
+        send=lambda: place.driver.decompose(uri),
+        reached=reached,
+        doing="Taking the machine apart.",
+        so_far=lambda: "The machine is still there.",
+    )
+    return carry_out(work, place, order)
+
+
+def _unmake(work: TaskWork, place: Place, known: Node) -> Result:
+    """End a composition of which nobody knows whether a machine came, or comes."""
+    before = tasks.last_position(place.database, place.pod.id, known.uuid, "compose-node")
+    if work.parameters.get("nothing_made") or not before:
+        return Completed(message="Nothing had been made.")
+    uri = work.position.get("uri")
+    if uri is not None:
+        return within(work, {"uri": uri}, "apart", lambda inner: _decompose(inner, place, uri))
+    operation = before.get("operation")
+    if operation is not None:
+        progress = place.driver.operation(operation)
+        if progress.stage is Stage.RUNNING:
+            return Waiting({}, progress.after or _LOOK, 10, "The pod still composes.")
+    blocks = [each.uri for each in inventory.blocks_of(place.database, known.id)]
+    found = place.driver.composed(blocks) if blocks else None
+    if found is not None:
+        return Waiting({"uri": found}, 0.0, 50, "A machine had been made.")
+    looks = int(work.position.get("looks", 0)) + 1
+    if looks < _LOOKS:
+        return Waiting({"looks": looks}, _LOOK, 10, "Looking whether a machine was made.")
+    return Completed(message="No machine had been made.")

@@ -7,9 +7,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from headwater.common.errors import ExchangeError
 from headwater.common.states import Availability
-from headwater.db import pods
-from headwater.db.pod_records import SeenMachine
-from headwater.engine.outcome import Retry
+from headwater.db import inventory, pods
+from headwater.db.pod_records import SeenComponent, SeenMachine
+from headwater.engine.outcome import Failed, Retry
 from headwater.engine.tracked import Cancelled, Completed, Result, TaskWork
 from headwater.orchestrator.podm.actions import Place
 from headwater.orchestrator.podm.drivers import Inventory, PodRefused
@@ -30,6 +30,7 @@ def sync(work: TaskWork, place: Place) -> Result:
         return Cancelled("The inventory was left as it was.")
     addresses = place.pod.addresses
     seen: list[SeenMachine] = []
+    components: list[SeenComponent] = []
     unread: list[str] = []
     silent: dict[str, str] = {}
     ended: queue.Queue[tuple[str, Future[Inventory]]] = queue.Queue()
@@ -49,9 +50,10 @@ def sync(work: TaskWork, place: Place) -> Result:
                 continue
             number += 1
             try:
-                inventory = done.result()
-                seen.extend(inventory.machines)
-                unread.extend(inventory.unread)
+                shown = done.result()
+                seen.extend(shown.machines)
+                unread.extend(shown.unread)
+                components.extend(shown.components)
             except (ExchangeError, PodRefused) as error:
                 silent[address] = str(error)
             if time.monotonic() - told >= _TELL:
@@ -69,11 +71,22 @@ def sync(work: TaskWork, place: Place) -> Result:
         reason = next(iter(silent.values()))
         return Retry(f"No address of the pod answers: {reason}", counts=True, unreachable=True)
     work.guard()
-    pods.store_inventory(place.database, place.pod.id, seen, [*silent, *unread])
+    inventory.store(place.database, place.pod.id, seen, [*silent, *unread], components)
     result = {
         "machines": len(seen),
+        "components": len(components),
         "addresses": len(addresses),
         "silent": len(silent),
         "silent_addresses": dict(sorted(silent.items())[:_NAMED]),
     }
     return Completed(result, f"{len(seen)} machines, {len(silent)} silent addresses.")
+
+
+def read_machine(work: TaskWork, place: Place) -> Result:
+    """Read one machine anew."""
+    machine = place.the_machine()
+    seen = place.driver.system(machine.uri)
+    if seen is None:
+        return Failed("The pod does not have the machine any more; its inventory will say so.")
+    inventory.note_machine(place.database, machine.id, seen)
+    return Completed({"power_state": seen.power_state, "health": seen.health})

@@ -2,7 +2,10 @@
 """Version 1 of the API: one module per noun, each with its routes."""
 
 from headwater.orchestrator.api.v1 import (
+    batches,
+    components,
     drift,
+    flavors,
     installation,
     jobs,
     lanes,
@@ -21,7 +24,10 @@ ROUTES = (
     *jobs.ROUTES,
     *pods.ROUTES,
     *machines.ROUTES,
+    *components.ROUTES,
+    *flavors.ROUTES,
     *nodes.ROUTES,
     *tasks.ROUTES,
+    *batches.ROUTES,
     *installation.ROUTES,
 )

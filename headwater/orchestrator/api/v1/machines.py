@@ -1,18 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """/v1/machines: the systems of all pods, and what is done to them."""
 
-from headwater.common.errors import Conflict
+from headwater.common.errors import Conflict, InvalidInput
 from headwater.common.states import PodService
 from headwater.db import pods
 from headwater.orchestrator.api import policies, schemas
 from headwater.orchestrator.api.parts import Parts
 from headwater.orchestrator.api.route import Call, Reply, Route
 from headwater.orchestrator.api.v1 import views
-from headwater.orchestrator.api.v1.tasks import submit
+from headwater.orchestrator.api.v1.tasks import Wish, refreshed, submit
 
 
 def list_page(parts: Parts, call: Call) -> Reply:
-    """A page, from the database."""
+    """A page, from the database; with ?refresh the pod is read before."""
+    if "refresh" in call.query:
+        if "pod" not in call.query:
+            raise InvalidInput("query: refresh needs pod: all pods at once are not read anew.")
+        pod = pods.get(parts.database, call.query["pod"])
+        late = refreshed(parts, call, Wish(PodService.COMPUTE, "sync-pod", pod.id))
+        if late is not None:
+            return late
     page = pods.list_machines(
         parts.database,
         limit=call.limit,
@@ -24,8 +31,14 @@ def list_page(parts: Parts, call: Call) -> Reply:
 
 
 def show(parts: Parts, call: Call) -> Reply:
-    """One, from the database."""
+    """One, from the database; with ?refresh it is read before."""
     found = pods.get_machine(parts.database, call.parameters["id"])
+    if "refresh" in call.query:
+        wish = Wish(PodService.COMPUTE, "read-machine", found.pod_id, found.uuid)
+        late = refreshed(parts, call, wish)
+        if late is not None:
+            return late
+        found = pods.get_machine(parts.database, call.parameters["id"])
     return Reply({"machine": views.machine(found)})
 
 
@@ -55,8 +68,12 @@ ROUTES = (
             "id",
             pod=schemas.text("Name of a pod."),
             name=schemas.text("Name of a machine; pods may have some of one name."),
+            **schemas.REFRESH,
         ),
-        answers={200: schemas.listed("machines", "Machine")},
+        answers={
+            200: schemas.listed("machines", "Machine"),
+            202: schemas.single("task", "Task"),
+        },
     ),
     Route(
         "GET",
@@ -65,7 +82,8 @@ ROUTES = (
         show,
         "headwater:machines:show",
         policies.FLEET_READER,
-        answers={200: schemas.single("machine", "Machine")},
+        query=schemas.REFRESH,
+        answers={200: schemas.single("machine", "Machine"), 202: schemas.single("task", "Task")},
     ),
     Route(
         "POST",

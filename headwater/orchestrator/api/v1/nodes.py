@@ -2,18 +2,23 @@
 """/v1/nodes: machines that somebody has to himself."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from headwater.common.errors import Conflict
-from headwater.common.states import NodeState, PodService
-from headwater.db import nodes, pods
-from headwater.db.pod_records import Node, Requirements
+from headwater.common.errors import Conflict, InvalidInput, NotFound
+from headwater.common.states import ComponentKind, NodeState, PodService
+from headwater.db import flavors, inventory, nodes, pods
+from headwater.db import tasks as tasks_db
+from headwater.db.pod_records import Candidate, Machine, NewNode, Node, Requirements
 from headwater.orchestrator.api import policies, schemas
 from headwater.orchestrator.api.parts import Parts
 from headwater.orchestrator.api.route import Call, Reply, Route
 from headwater.orchestrator.api.v1 import views
-from headwater.orchestrator.api.v1.tasks import submit
+from headwater.orchestrator.api.v1.tasks import Wish, accepted, awaited, new_task, submit
+
+#: Times that others may take what was found free.
+_TRIES = 20
 
 
 def list_page(parts: Parts, call: Call) -> Reply:
@@ -23,15 +28,46 @@ def list_page(parts: Parts, call: Call) -> Reply:
 
 
 def compose(parts: Parts, call: Call) -> Reply:
-    """Reserve a machine that fits."""
-    given = call.body["node"]
-    pod_name = given.get("pod")
-    if pod_name is not None:
-        pods.get(parts.database, pod_name)
-    requirements = Requirements(pod_name, given.get("cpus"), given.get("memory_mib"))
-    made = nodes.compose(parts.database, given["name"], requirements, call.caller)
+    """Reserve what fits best; of resource blocks a machine is made then."""
+    given = dict(call.body["node"])
+    name = given.pop("name")
+    machine = given.pop("machine", None)
+    if machine is not None:
+        if given:
+            raise InvalidInput("body.node: a machine that is adopted is taken as it is.")
+        return _made(parts, call, _adopt(parts, call, name, machine))
+    flavor = given.pop("flavor", None)
+    base = Requirements() if flavor is None else flavors.get(parts.database, flavor).requirements
+    requirements = needs(parts, given, base)
+    deadline = call.body.get("deadline", schemas.USUAL_DEADLINE)
+    made = parts.scheduler.compose(name, requirements, call.caller, deadline)
+    if made.machine is None:
+        parts.wake_service(PodService.COMPUTE)
+    return _made(parts, call, made)
+
+
+def needs(parts: Parts, given: Mapping[str, Any], base: Requirements) -> Requirements:
+    """What a body asks for, over what a flavor does. NotFound for a pod that does not exist."""
+    values = dict(given)
+    if "pod" in values:
+        values["pod_name"] = pods.get(parts.database, values.pop("pod")).name
+    return replace(base, **values)
+
+
+def _adopt(parts: Parts, call: Call, name: str, machine_id: str) -> Node:
+    found = pods.get_machine(parts.database, machine_id)
+    new = NewNode(name, Requirements(), call.caller)
+    candidate = Candidate(found.pod_id, 0, found.cpus, found.memory_mib, machine_id=found.id)
+    made = nodes.reserve(parts.database, new, candidate)
+    if made is None:
+        raise Conflict(f"The machine {found.name!r} belongs to a node.")
+    return made
+
+
+def _made(parts: Parts, call: Call, made: Node) -> Reply:
     location = f"{call.base}/v1/nodes/{quote(made.name, safe='')}"
-    return Reply({"node": views.node(made)}, 201, {"Location": location})
+    status = 202 if made.machine is None else 201
+    return Reply({"node": views.node(made)}, status, {"Location": location})
 
 
 def show(parts: Parts, call: Call) -> Reply:
@@ -40,10 +76,25 @@ def show(parts: Parts, call: Call) -> Reply:
 
 
 def release(parts: Parts, call: Call) -> Reply:
-    """Switch the machine off, and let others have it then."""
-    nodes.begin_release(parts.database, call.parameters["name"])
-    machine = _get(parts, call).machine
-    return submit(parts, call, PodService.COMPUTE, "release-node", machine.pod_id, machine.uuid)
+    """Take it apart; where that is under way, answer with the task that does it."""
+    known = _get(parts, call)
+    target = known.uuid if known.machine is None else known.machine.uuid
+    if known.state is NodeState.COMPOSING:
+        # Its task sees this at its next step, and leaves nothing half made.
+        open_task = tasks_db.open_of(parts.database, known.pod_id, target)
+        if open_task is not None:
+            tasks_db.cancel(parts.database, open_task.uuid)
+    wish = Wish(PodService.COMPUTE, "release-node", known.pod_id, target)
+    written = nodes.begin_release(parts.database, known, new_task(parts, call, wish))
+    parts.wake_service(PodService.COMPUTE)
+    task = (
+        tasks_db.open_of(parts.database, known.pod_id, target)
+        if written is None
+        else tasks_db.get(parts.database, written)
+    )
+    if task is None:
+        raise NotFound(f"The node {known.name!r} is gone.")
+    return accepted(call, task)
 
 
 def power(parts: Parts, call: Call) -> Reply:
@@ -67,12 +118,94 @@ def boot_image(parts: Parts, call: Call) -> Reply:
     return _order(parts, call, "boot-image-node", {"image": call.body["image"]})
 
 
-def _order(parts: Parts, call: Call, action: str, parameters: Mapping[str, Any]) -> Reply:
+def set_bios(parts: Parts, call: Call) -> Reply:
+    """Change settings of its firmware."""
+    return _order(parts, call, "bios-node", {"attributes": call.body["attributes"]})
+
+
+def show_bios(parts: Parts, call: Call) -> Reply:
+    """Read the settings of its firmware."""
+    return _read(parts, call, "read-bios", "bios")
+
+
+def update_firmware(parts: Parts, call: Call) -> Reply:
+    """Install an image."""
+    return _order(parts, call, "firmware-node", {"image": call.body["image"]})
+
+
+def show_firmware(parts: Parts, call: Call) -> Reply:
+    """Read the versions of its firmware."""
+    return _read(parts, call, "read-firmware", "firmware")
+
+
+def add_volume(parts: Parts, call: Call) -> Reply:
+    """Make a volume of its drives."""
+    volume = call.body["volume"]
+    return _order(parts, call, "add-volume-node", volume, PodService.STORAGE)
+
+
+def delete_volume(parts: Parts, call: Call) -> Reply:
+    """Delete a volume."""
+    machine = _ready(parts, call)
+    volume = inventory.get_component(parts.database, call.parameters["volume"])
+    if volume.kind is not ComponentKind.VOLUME or volume.machine != machine.uuid:
+        raise NotFound(f"The node has no volume {call.parameters['volume']!r}.")
+    parameters = {"volume": volume.uri}
+    return _order(parts, call, "delete-volume-node", parameters, PodService.STORAGE)
+
+
+def attach(parts: Parts, call: Call) -> Reply:
+    """Reserve a resource block with drives, and attach it."""
+    known = _get(parts, call)
+    machine = _ready(parts, call)
+    for _ in range(_TRIES):
+        found = nodes.free_storage(parts.database, known, call.body["size_gib"])
+        if found is None:
+            raise Conflict("No free resource block of the node's zones has so much.")
+        block, uri = found
+        wish = Wish(PodService.STORAGE, "attach-node", machine.pod_id, machine.uuid, {"block": uri})
+        written = nodes.take_block(parts.database, known.id, block, new_task(parts, call, wish))
+        if written is not None:
+            parts.wake_service(PodService.STORAGE)
+            return accepted(call, tasks_db.get(parts.database, written))
+    raise Conflict("Others took all fitting resource blocks at the same moment; try again.")
+
+
+def detach(parts: Parts, call: Call) -> Reply:
+    """Take a resource block from it."""
+    block = inventory.get_component(parts.database, call.body["block"])
+    if block.node_name != call.parameters["name"]:
+        raise NotFound(f"The node has no resource block {call.body['block']!r}.")
+    return _order(parts, call, "detach-node", {"block": block.uri}, PodService.STORAGE)
+
+
+def _order(
+    parts: Parts,
+    call: Call,
+    action: str,
+    parameters: Mapping[str, Any],
+    service: PodService = PodService.COMPUTE,
+) -> Reply:
+    machine = _ready(parts, call)
+    return submit(parts, call, service, action, machine.pod_id, machine.uuid, parameters)
+
+
+def _read(parts: Parts, call: Call, action: str, noun: str) -> Reply:
+    """What a machine itself says now, or 202 with the task that reads it."""
+    machine = _ready(parts, call)
+    wish = Wish(PodService.COMPUTE, action, machine.pod_id, machine.uuid)
+    read = awaited(parts, call, call.query.get("wait", schemas.USUAL_PATIENCE), wish)
+    if isinstance(read, Reply):
+        return read
+    return Reply({noun: read[0].result}, headers={"Cache-Control": "no-store"})
+
+
+def _ready(parts: Parts, call: Call) -> Machine:
+    """The machine of a node that is ready; raises NotFound and Conflict."""
     found = _get(parts, call)
-    if found.state is not NodeState.READY:
-        raise Conflict(f"The node {found.name!r} is being released.")
-    machine = found.machine
-    return submit(parts, call, PodService.COMPUTE, action, machine.pod_id, machine.uuid, parameters)
+    if found.state is not NodeState.READY or found.machine is None:
+        raise Conflict(f"The node {found.name!r} is {found.state}.")
+    return found.machine
 
 
 def _get(parts: Parts, call: Call) -> Node:
@@ -96,12 +229,12 @@ ROUTES = (
     Route(
         "POST",
         "/v1/nodes",
-        "Compose a node: reserve the smallest free machine that fits.",
+        "Compose a node of what fits best, or adopt a machine; 202 where a machine is made for it.",
         compose,
         "headwater:nodes:compose",
         policies.ADMIN,
         body=schemas.NEW_NODE,
-        answers={201: schemas.single("node", "Node")},
+        answers={201: schemas.single("node", "Node"), 202: schemas.single("node", "Node")},
     ),
     Route(
         "GET",
@@ -154,8 +287,87 @@ ROUTES = (
     ),
     Route(
         "POST",
+        f"{_PATH}/bios",
+        "Change settings of a node's firmware; they hold from its next start on.",
+        set_bios,
+        "headwater:nodes:bios",
+        policies.ADMIN,
+        body=schemas.BIOS,
+        answers={202: schemas.single("task", "Task")},
+    ),
+    Route(
+        "POST",
+        f"{_PATH}/firmware",
+        "Let a node install firmware from an image.",
+        update_firmware,
+        "headwater:nodes:firmware",
+        policies.ADMIN,
+        body=schemas.FIRMWARE,
+        answers={202: schemas.single("task", "Task")},
+    ),
+    Route(
+        "POST",
+        f"{_PATH}/volumes",
+        "Make a volume of a node's drives.",
+        add_volume,
+        "headwater:nodes:add_volume",
+        policies.ADMIN,
+        body=schemas.NEW_VOLUME,
+        answers={202: schemas.single("task", "Task")},
+    ),
+    Route(
+        "POST",
+        f"{_PATH}/attach",
+        "Attach a resource block with drives to a composed node.",
+        attach,
+        "headwater:nodes:attach",
+        policies.ADMIN,
+        body=schemas.ATTACH,
+        answers={202: schemas.single("task", "Task")},
+    ),
+    Route(
+        "POST",
+        f"{_PATH}/detach",
+        "Take a resource block from a composed node.",
+        detach,
+        "headwater:nodes:detach",
+        policies.ADMIN,
+        body=schemas.DETACH,
+        answers={202: schemas.single("task", "Task")},
+    ),
+    Route(
+        "GET",
+        f"{_PATH}/bios",
+        "Read the settings of a node's firmware.",
+        show_bios,
+        "headwater:nodes:show_bios",
+        policies.FLEET_READER,
+        query=schemas.PATIENCE,
+        answers={200: schemas.single("bios", "Bios"), 202: schemas.single("task", "Task")},
+    ),
+    Route(
+        "GET",
+        f"{_PATH}/firmware",
+        "Read the versions of a node's firmware.",
+        show_firmware,
+        "headwater:nodes:show_firmware",
+        policies.FLEET_READER,
+        query=schemas.PATIENCE,
+        answers={200: schemas.single("firmware", "Firmware"), 202: schemas.single("task", "Task")},
+    ),
+    Route(
+        "DELETE",
+        f"{_PATH}/volumes/{{volume}}",
+        "Delete a volume of a node with what is on it.",
+        delete_volume,
+        "headwater:nodes:delete_volume",
+        policies.ADMIN,
+        answers={202: schemas.single("task", "Task")},
+    ),
+    Route(
+        "POST",
         f"{_PATH}/release",
-        "Take a node apart: its machine is switched off, and then free for others.",
+        "Take a node apart: its machine is switched off, and then free for others or taken apart.",
         release,
         "headwater:nodes:release",
         policies.ADMIN,

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from headwater.common.errors import Conflict, InvalidInput
 from headwater.common.states import PodService
 from headwater.db import pods
-from headwater.db.pod_records import NewPod
+from headwater.db.pod_records import NewPod, Pod
 from headwater.orchestrator.api import policies, schemas
 from headwater.orchestrator.api.parts import Parts
 from headwater.orchestrator.api.route import Call, Reply, Route
@@ -21,29 +21,38 @@ _ONE = {200: schemas.single("pod", "Pod")}
 
 def list_page(parts: Parts, call: Call) -> Reply:
     """A page."""
-    page = pods.list_page(parts.database, limit=call.limit, marker=call.query.get("marker", ""))
-    return call.page("pods", [views.pod(each) for each in page], lambda last: last["name"])
+    page = pods.list_page(
+        parts.database,
+        limit=call.limit,
+        marker=call.query.get("marker", ""),
+        labels=call.labels,
+    )
+    labels = pods.labels_of(parts.database, [each.id for each in page])
+    entries = [views.pod(each, labels[each.id]) for each in page]
+    return call.page("pods", entries, lambda last: last["name"])
 
 
 def add(parts: Parts, call: Call) -> Reply:
     """Encrypt the password, store, and read the inventory for the first time."""
     given = _values(parts, call.body["pod"])
-    added = pods.add(parts.database, NewPod(**{"username": "admin", **given}))
+    labels = given.pop("labels", {})
+    added = pods.add(parts.database, NewPod(**{"username": "admin", **given}), labels)
     submit(parts, call, PodService.COMPUTE, "sync-pod", added.id)
     location = f"{call.base}/v1/pods/{quote(added.name, safe='')}"
-    return Reply({"pod": views.pod(added)}, 201, {"Location": location})
+    return Reply({"pod": views.pod(added, labels)}, 201, {"Location": location})
 
 
 def show(parts: Parts, call: Call) -> Reply:
     """One."""
-    return Reply({"pod": views.pod(pods.get(parts.database, call.parameters["name"]))})
+    return _one(parts, pods.get(parts.database, call.parameters["name"]))
 
 
 def update(parts: Parts, call: Call) -> Reply:
     """Change what is given."""
     values = _values(parts, call.body["pod"])
-    changed = pods.update(parts.database, call.parameters["name"], values)
-    return Reply({"pod": views.pod(changed)})
+    labels = values.pop("labels", None)
+    changed = pods.update(parts.database, call.parameters["name"], values, labels=labels)
+    return _one(parts, changed)
 
 
 def delete(parts: Parts, call: Call) -> Reply:
@@ -56,6 +65,10 @@ def sync(parts: Parts, call: Call) -> Reply:
     """Read the inventory anew."""
     found = pods.get(parts.database, call.parameters["name"])
     return submit(parts, call, PodService.COMPUTE, "sync-pod", found.id)
+
+
+def _one(parts: Parts, found: Pod) -> Reply:
+    return Reply({"pod": views.pod(found, pods.labels_of(parts.database, [found.id])[found.id])})
 
 
 def _values(parts: Parts, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,7 +105,7 @@ ROUTES = (
         list_page,
         "headwater:pods:list",
         policies.FLEET_READER,
-        query=schemas.paged("name"),
+        query=schemas.paged("name", **schemas.LABEL),
         answers={200: schemas.listed("pods", "Pod")},
     ),
     Route(

@@ -30,7 +30,7 @@ def list_page(parts: Parts, call: Call) -> Reply:
         descending=query.get("sort_dir") == "desc",
         management=_maybe(Management, query.get("management_state")),
         availability=_maybe(Availability, query.get("availability_status")),
-        labels=_labels(query.get("label", [])),
+        labels=call.labels,
     )
     labels = subclouds.labels_of(parts.database, [each.id for each in page])
     entries = [views.subcloud(each, labels[each.id]) for each in page]
@@ -173,14 +173,6 @@ def _maybe(kind: Any, text: str | None) -> Any:
     return None if text is None else kind(text)
 
 
-def _labels(texts: list[str]) -> dict[str, str]:
-    labels = {}
-    for text in texts:
-        name, _, value = text.partition("=")
-        labels[name] = value
-    return labels
-
-
 def _generation(if_match: str | None) -> int | None:
     """What an If-Match header names; None without one and for `*`."""
     if if_match is None or if_match.strip() == "*":
@@ -196,14 +188,7 @@ _FILTERS: dict[str, Mapping[str, Any]] = {
     "sort_dir": {"type": "string", "enum": ["asc", "desc"], "default": "asc"},
     "management_state": schemas.one_of(Management),
     "availability_status": schemas.one_of(Availability),
-    "label": {
-        "type": "array",
-        "items": {
-            **schemas.text("NAME=VALUE; of several all must match."),
-            "pattern": r"^[^=\x00]+=[^\x00]*$",
-        },
-        "maxItems": 8,
-    },
+    **schemas.LABEL,
 }
 
 #: All of /v1/subclouds.

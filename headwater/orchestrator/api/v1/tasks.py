@@ -1,18 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
 """/v1/tasks: tracked operations on pods, and how far they have come."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from headwater.common.errors import Conflict
 from headwater.common.states import PodService, TaskState
 from headwater.db import tasks
 from headwater.db.pod_records import NewTask, Task
 from headwater.orchestrator.api import policies, schemas
 from headwater.orchestrator.api.events import events_of
 from headwater.orchestrator.api.parts import Parts
-from headwater.orchestrator.api.route import Call, Reply, Route
+from headwater.orchestrator.api.route import Call, Forbidden, Reply, Route
 from headwater.orchestrator.api.v1 import views
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A task that a client asks for."""
+
+    service: PodService
+    action: str
+    pod_id: int
+    #: uuid of a machine or of a node; empty for the pod as a whole.
+    target: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 def submit(
@@ -25,20 +40,61 @@ def submit(
     parameters: Mapping[str, Any] = MappingProxyType({}),
 ) -> Reply:
     """Write a task, wake those who run it, and answer with it."""
-    written = tasks.submit(
-        parts.database,
-        NewTask(
-            service=service,
-            action=action,
-            pod_id=pod_id,
-            target=target,
-            parameters=parts.key_ring.encrypt(dict(parameters)),
-            deadline=call.body.get("deadline", schemas.USUAL_DEADLINE),
-            caller=call.caller,
-        ),
+    wish = Wish(service, action, pod_id, target, parameters)
+    return accepted(call, _written(parts, call, wish))
+
+
+def _written(parts: Parts, call: Call, wish: Wish) -> Task:
+    written = tasks.submit(parts.database, new_task(parts, call, wish))
+    parts.wake_service(wish.service)
+    return written
+
+
+def new_task(parts: Parts, call: Call, wish: Wish) -> NewTask:
+    """As the database takes it."""
+    return NewTask(
+        service=wish.service,
+        action=wish.action,
+        pod_id=wish.pod_id,
+        target=wish.target,
+        parameters=parts.key_ring.encrypt(dict(wish.parameters)),
+        deadline=call.body.get("deadline", schemas.USUAL_DEADLINE),
+        caller=call.caller,
     )
-    parts.wake_service(service)
+
+
+def accepted(call: Call, written: Task) -> Reply:
+    """202 with a task, and where it can be asked for."""
     return Reply({"task": views.task(written)}, 202, _location(call, written))
+
+
+def refreshed(parts: Parts, call: Call, *wishes: Wish) -> Reply | None:
+    """Do what ?refresh asks for: None once it is done, or 202 where it takes longer.
+
+    Whoever may do this is whoever may `POST /v1/pods/NAME/sync`; raises Forbidden.
+    """
+    if not call.allows("headwater:pods:sync", {}):
+        raise Forbidden("The rule headwater:pods:sync does not let you read pods anew.")
+    read = awaited(parts, call, call.query["refresh"], *wishes)
+    return read if isinstance(read, Reply) else None
+
+
+def awaited(parts: Parts, call: Call, patience: float, *wishes: Wish) -> Reply | Sequence[Task]:
+    """Tasks that have completed within `patience` seconds, or 202 with one that has not.
+
+    Raises Conflict with the reason where one ends otherwise.
+    """
+    written = [_written(parts, call, wish) for wish in wishes]
+    until = time.monotonic() + patience
+    ended = []
+    for each in written:
+        found = parts.tasks.settled(each, max(0.0, until - time.monotonic()))
+        if found.finished_at is None:
+            return accepted(call, found)
+        if found.state is not TaskState.COMPLETED:
+            raise Conflict(f"It could not be read anew: {found.error or found.state}")
+        ended.append(found)
+    return ended
 
 
 def list_page(parts: Parts, call: Call) -> Reply:
@@ -51,6 +107,7 @@ def list_page(parts: Parts, call: Call) -> Reply:
         state=None if state is None else TaskState(state),
         pod_name=call.query.get("pod"),
         target=call.query.get("machine"),
+        batch=call.query.get("batch"),
     )
     return call.page("tasks", [views.task(each) for each in page], lambda last: last["id"])
 
@@ -103,7 +160,8 @@ ROUTES = (
             "id",
             state=schemas.one_of(TaskState),
             pod=schemas.text("Name of a pod."),
-            machine=schemas.text("Id of a machine."),
+            machine=schemas.text("Id of a machine, or of a node that is composed."),
+            batch=schemas.text("Id of a batch."),
         ),
         answers={200: schemas.listed("tasks", "Task")},
     ),

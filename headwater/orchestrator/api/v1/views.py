@@ -7,7 +7,7 @@ from typing import Any
 
 from headwater.common.clock import isoformat
 from headwater.common.states import RequestState
-from headwater.db.pod_records import Machine, Node, Pod, Task
+from headwater.db.pod_records import Component, Flavor, Machine, Node, Pod, Requirements, Task
 from headwater.db.records import (
     Drift,
     FleetSummary,
@@ -168,7 +168,7 @@ def summary(record: FleetSummary) -> Json:
     }
 
 
-def pod(record: Pod) -> Json:
+def pod(record: Pod, labels: Mapping[str, str]) -> Json:
     """A pod without its credentials."""
     return {
         "name": record.name,
@@ -177,6 +177,8 @@ def pod(record: Pod) -> Json:
         "addresses": list(record.addresses),
         "username": record.username,
         "ca_certificates": record.ca_certificates,
+        "tls_fingerprint": record.tls_fingerprint,
+        "labels": dict(labels),
         "availability_status": record.availability_status.value,
         "synced_at": isoformat(record.synced_at),
         "created_at": isoformat(record.created_at),
@@ -196,23 +198,65 @@ def machine(record: Machine) -> Json:
         "cpus": record.cpus,
         "memory_mib": record.memory_mib,
         "properties": dict(record.properties),
+        "composed": bool(record.composed),
         "seen_at": isoformat(record.seen_at),
         "missing_since": isoformat(record.missing_since),
         "node": record.node_name,
     }
 
 
+def component(record: Component) -> Json:
+    """A part of a pod or a machine as it was when it was last looked at."""
+    return {
+        "id": record.uuid,
+        "kind": record.kind.value,
+        "pod": record.pod_name,
+        "machine": record.machine,
+        "uri": record.uri,
+        "name": record.name,
+        "health": record.health,
+        "state": record.state,
+        "cpus": record.cpus,
+        "memory_mib": record.memory_mib,
+        "size_gib": record.size_gib,
+        "zones": list(record.zones),
+        "properties": dict(record.properties),
+        "node": record.node_name,
+        "seen_at": isoformat(record.seen_at),
+        "missing_since": isoformat(record.missing_since),
+    }
+
+
+def flavor(record: Flavor) -> Json:
+    """A size that nodes are composed in."""
+    return {
+        "name": record.name,
+        "description": record.description,
+        "requirements": _requirements(record.requirements),
+        "created_at": isoformat(record.created_at),
+    }
+
+
+def _requirements(record: Requirements) -> Json:
+    return {
+        "pod": record.pod_name,
+        "cpus": record.cpus,
+        "memory_mib": record.memory_mib,
+        "storage_gib": record.storage_gib,
+        "labels": dict(record.labels),
+    }
+
+
 def node(record: Node) -> Json:
     """A node with its machine."""
     return {
+        "id": record.uuid,
         "name": record.name,
+        "pod": record.pod_name,
         "state": record.state.value,
-        "requirements": {
-            "pod": record.requirements.pod_name,
-            "cpus": record.requirements.cpus,
-            "memory_mib": record.requirements.memory_mib,
-        },
-        "machine": machine(record.machine),
+        "error": record.error,
+        "requirements": _requirements(record.requirements),
+        "machine": None if record.machine is None else machine(record.machine),
         "user_id": record.user_id,
         "project_id": record.project_id,
         "created_at": isoformat(record.created_at),
@@ -242,4 +286,5 @@ def task(record: Task) -> Json:
         "started_at": isoformat(record.started_at),
         "finished_at": isoformat(record.finished_at),
         "deadline_at": isoformat(record.deadline_at),
+        "batch": record.batch,
     }

@@ -251,9 +251,7 @@ class Connections:
                 del made._session.headers["Connection"]
             if settings.fingerprint is not None:
                 made._session.mount("https://", _Pinned(settings.fingerprint))
-            known.root = sushy.Sushy(
-                address, settings.username, settings.password, connector=made
-            )
+            known.root = sushy.Sushy(address, settings.username, settings.password, connector=made)
             known.connector = made
 
     def _heard(self, response: requests.Response) -> None:

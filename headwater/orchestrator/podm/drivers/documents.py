@@ -58,6 +58,7 @@ def machine(uri: str, document: Json) -> SeenMachine:
         cpus=_integer(part(document, "ProcessorSummary").get("Count")),
         memory_mib=_times(part(document, "MemorySummary").get("TotalSystemMemoryGiB"), 1024),
         properties=_texts(document, _SYSTEM),
+        composed=document.get("SystemType") == "Composed",
     )
 
 
@@ -77,6 +78,7 @@ def block(uri: str, address: str, document: Json, parts: Mapping[str, Json]) -> 
     kinds = document.get("ResourceBlockType")
     types = [each for each in kinds if isinstance(each, str)] if isinstance(kinds, list) else []
     state = part(document, "CompositionStatus").get("CompositionState")
+    known_state = state[:32] if isinstance(state, str) else None
 
     def total(name: str, *fields: str) -> float | None:
         found = [parts.get(path, {}) for path in links(document, name)]
@@ -100,25 +102,22 @@ def block(uri: str, address: str, document: Json, parts: Mapping[str, Json]) -> 
         cpus=None if cores is None else int(cores),
         memory_mib=None if memory is None else int(memory),
         size_gib=None if drives is None else int(drives / _GIB),
+        state=known_state,
         zones=tuple(address + path for path in links(part(document, "Links"), "Zones")),
-        properties={"types": types, "state": word(state)},
+        properties={"types": types},
     )
 
 
 def drive(uri: str, document: Json) -> SeenComponent:
     """A Drive."""
     names = ("MediaType", "Protocol", "Manufacturer", "Model", "SerialNumber", "Revision")
-    return _component(
-        ComponentKind.DRIVE, uri, document, _texts(document, names), _gib(document)
-    )
+    return _component(ComponentKind.DRIVE, uri, document, _texts(document, names), _gib(document))
 
 
 def volume(uri: str, document: Json) -> SeenComponent:
     """A Volume."""
     names = ("RAIDType", "VolumeType")
-    return _component(
-        ComponentKind.VOLUME, uri, document, _texts(document, names), _gib(document)
-    )
+    return _component(ComponentKind.VOLUME, uri, document, _texts(document, names), _gib(document))
 
 
 def port(uri: str, document: Json) -> SeenComponent:
@@ -198,4 +197,6 @@ def _times(value: object, factor: int) -> int | None:
 
 
 def _first_number(document: Json, names: tuple[str, ...]) -> float | None:
-    return next((found for name in names if (found := _number(document.get(name))) is not None), None)
+    return next(
+        (found for name in names if (found := _number(document.get(name))) is not None), None
+    )

@@ -49,7 +49,7 @@ _DEGREES, _WATTS = 21.5, {"On": 220.0, "Off": 8.0}
 class _Machine:
     name: str
     power: str = "Off"
-    boot: Boot = Boot(None, once=False)
+    boot: Boot = field(default_factory=lambda: Boot(None, once=False))
     media: str | None = None
     bios: dict[str, Any] = field(default_factory=lambda: {"BootMode": "Uefi", "NumLock": True})
     pending: dict[str, Any] = field(default_factory=dict)
@@ -92,9 +92,7 @@ class FakePod:
             uris = [uri for uri in _world.machines if _address(uri) == address]
             machines = [_seen(uri) for uri in uris]
             components = list(_blocks(address)) if _is_manager(address) else []
-        rack = SeenComponent(
-            ComponentKind.CHASSIS, address + "/redfish/v1/Chassis/1", "rack", "OK"
-        )
+        rack = SeenComponent(ComponentKind.CHASSIS, address + "/redfish/v1/Chassis/1", "rack", "OK")
         return Inventory(machines, components=[rack, *components])
 
     def drives(self, uri: str) -> Sequence[SeenComponent]:
@@ -206,7 +204,7 @@ class FakePod:
         with _world.lock:
             known = {each.uri: each for each in _blocks(address)}
             for each in blocks:
-                if each not in known or known[each].properties["state"] != "Unused":
+                if each not in known or known[each].state != "Unused":
                     raise PodRefused(f"409: {each} is not free.")
             if not set.intersection(*(set(known[each].zones) for each in blocks)):
                 raise PodRefused("400: the blocks are of different zones.")
@@ -320,6 +318,7 @@ def _seen(uri: str) -> SeenMachine:
         cpus=cpus,
         memory_mib=memory,
         properties={"Manufacturer": "headwater", "Model": "fake"},
+        composed=bool(machine.blocks),
     )
 
 
@@ -355,7 +354,7 @@ def _plain_blocks(address: str) -> Sequence[SeenComponent]:
 def _blocks(address: str) -> Sequence[SeenComponent]:
     taken = {each for machine in _world.machines.values() for each in machine.blocks}
     blocks = [
-        replace(each, properties={"state": "Composed" if each.uri in taken else "Unused"})
+        replace(each, state="Composed" if each.uri in taken else "Unused")
         for each in _plain_blocks(address)
     ]
     zones = [
@@ -366,4 +365,4 @@ def _blocks(address: str) -> Sequence[SeenComponent]:
 
 
 def _is_free(component: SeenComponent) -> bool:
-    return component.kind is ComponentKind.BLOCK and component.properties["state"] == "Unused"
+    return component.kind is ComponentKind.BLOCK and component.state == "Unused"

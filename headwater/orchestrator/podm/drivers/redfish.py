@@ -108,9 +108,7 @@ class BmcFleet:
         enabled = said.get("BootSourceOverrideEnabled")
         if enabled not in ("Once", "Continuous"):
             return Boot(None, once=False)
-        return Boot(
-            documents.word(said.get("BootSourceOverrideTarget")), once=enabled == "Once"
-        )
+        return Boot(documents.word(said.get("BootSourceOverrideTarget")), once=enabled == "Once")
 
     def set_boot(self, uri: str, device: BootDevice, *, once: bool) -> Operation | None:
         """Override the boot source."""
@@ -174,9 +172,9 @@ class BmcFleet:
     def update_firmware(self, uri: str, image: str) -> Operation | None:
         """SimpleUpdate; the machine is named where the service has several."""
         address, path = split(uri)
-        action = part(
-            self._update_service(address), "Actions", "#UpdateService.SimpleUpdate"
-        ).get("target")
+        action = part(self._update_service(address), "Actions", "#UpdateService.SimpleUpdate").get(
+            "target"
+        )
         if not isinstance(action, str):
             raise PodRefused("The service cannot update firmware from an address.")
         body: dict[str, Any] = {
@@ -304,12 +302,13 @@ class BmcFleet:
         """Like `_all`; members that cannot be read are named in `unread` and not skipped."""
         if where is None:
             return
-        paths = where
-        if isinstance(paths, str):
+        if isinstance(where, list):
+            paths = where
+        else:
             try:
-                paths = links(self._connections.read(address + paths), "Members")
+                paths = links(self._connections.read(address + where), "Members")
             except PodRefused:
-                unread.append(address + paths)
+                unread.append(address + where)
                 return
         for path in paths:
             try:
@@ -385,9 +384,7 @@ class PodManager(BmcFleet):
         rest = [each for each in self.blocks(uri) if each != block]
         return self._change(uri, "RemoveResourceBlock", block, rest)
 
-    def _change(
-        self, uri: str, action: str, block: str, whole: Sequence[str]
-    ) -> Operation | None:
+    def _change(self, uri: str, action: str, block: str, whole: Sequence[str]) -> Operation | None:
         address, _ = split(uri)
         actions = part(self._connections.read(uri), "Actions")
         target = part(actions, f"#ComputerSystem.{action}").get("target")

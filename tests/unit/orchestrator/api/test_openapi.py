@@ -49,10 +49,11 @@ class OpenapiTest(ApiTestCase):
             if route.method != "GET" or route.streams:
                 continue
             with self.subTest(route.path):
-                path = route.path.format(**known(route.path))
+                path = route.path.format(**known(route.path)) + self.impatient(route)
                 answer = self.ask(path, caller=ADMIN)
-                self.assertEqual(200, answer.status_int)
-                content = self.document["paths"][route.path]["get"]["responses"]["200"]["content"]
+                self.assertIn(answer.status_int, (200, 202))
+                answers = self.document["paths"][route.path]["get"]["responses"]
+                content = answers[str(answer.status_int)]["content"]
                 schema = content["application/json"]["schema"]
                 jsonschema.validate(
                     answer.json, self.schema(schema), jsonschema.Draft202012Validator

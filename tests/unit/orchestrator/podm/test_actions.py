@@ -9,19 +9,18 @@ from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
-from headwater.common.context import Caller
 from headwater.common.errors import LeaseLost, LoginRefused, NoAnswer, Unreachable
 from headwater.common.secrets import KeyRing
 from headwater.common.states import Availability, BootDevice, PowerAction
 from headwater.db import nodes, pods
-from headwater.db.pod_records import ClaimedTask, Pod, Requirements
+from headwater.db.pod_records import ClaimedTask, Pod
 from headwater.engine.outcome import Failed, Retry
 from headwater.engine.tracked import Cancelled, Completed, Doubtful, Result, TaskWork, Waiting
 from headwater.orchestrator.podm.access import PodAccess, PodAccessSettings
 from headwater.orchestrator.podm.drivers import Boot, Inventory, PodDriver, PodRefused
 from headwater.orchestrator.podm.handler import PodHandler
 from tests.support import databases
-from tests.support.pod_builders import add_machine, add_pod, seen
+from tests.support.pod_builders import add_machine, add_node, add_pod, release_task, seen
 from tests.support.waiting import PATIENCE
 
 
@@ -78,7 +77,9 @@ class ActionTestCase(databases.DatabaseTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.driver = Machine()
-        self.handler = PodHandler(self.database, Access(self.driver))  # type: ignore[arg-type]
+        directory = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.key_ring = KeyRing.ensure(directory / "keys")
+        self.handler = PodHandler(self.database, Access(self.driver), self.key_ring)  # type: ignore[arg-type]
         self.pod = add_pod(self.database)
         self.notes: list[dict[str, Any]] = []
         self.guard: Callable[[], None] = lambda: None
@@ -156,11 +157,11 @@ class HandlerTest(ActionTestCase):
         self.pod = pods.get(self.database, "two")
         directory = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         access = PodAccess(KeyRing.ensure(directory), PodAccessSettings(1, 1))
-        self.handler = PodHandler(self.database, access)
+        self.handler = PodHandler(self.database, access, self.key_ring)
         result = self.step("sync-pod")
         assert isinstance(result, Failed)
         self.assertIn("'magic'", result.reason)
-        self.assertIn("bmc_fleet, fake", result.reason)
+        self.assertIn("bmc_fleet, fake, redfish", result.reason)
 
 
 class PowerTest(ActionTestCase):
@@ -389,8 +390,8 @@ class ReleaseTest(ActionTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.machine = add_machine(self.database, self.pod)
-        nodes.compose(self.database, "n1", Requirements(), Caller())
-        nodes.begin_release(self.database, "n1")
+        made = add_node(self.database, "n1")
+        nodes.begin_release(self.database, made, release_task(made))
 
     def release(self, position: dict[str, Any] | None = None) -> Result:
         return self.step("release-node", self.machine.uuid, position=position)
