@@ -66,8 +66,9 @@ class Host:
             name: test.enterClassContext(_reserved_port()) for name in ("identity", "api")
         }
         self.units = self.directory / "units"
-        test.addClassCleanup(self._end_processes)
         self._stackrc = self._write_stackrc(test, backend)
+        # Before the database is dropped, whatever has failed.
+        test.addClassCleanup(self._end_processes)
         self._prepare_keystone()
 
     def _prepare_keystone(self) -> None:
@@ -227,6 +228,15 @@ class Host:
             file.name.removeprefix("devstack@").removesuffix(".service.pid"): int(file.read_text())
             for file in self.units.glob("*.pid")
         }
+
+    def processes(self) -> set[int]:
+        """All processes that run with the plugin's configuration."""
+        found = set()
+        for file in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                if str(self.conf_directory).encode() in file.read_bytes():
+                    found.add(int(file.parent.name))
+        return found
 
     def log(self, service: str) -> str:
         """What a service has written."""
