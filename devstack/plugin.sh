@@ -79,7 +79,7 @@ function headwater_gateway_url {
         path=/${url#*/}
         path=${path%/}
     fi
-    # Else clients would ask for versions, and Keystone would send them past the gateway.
+    # With it clients need not ask for versions, which Keystone answers with its own address.
     if [[ "$type" == identity && "$path" != */v3 ]]; then
         path+=/v3
     fi
