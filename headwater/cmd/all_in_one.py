@@ -51,7 +51,13 @@ def _serve(conf: cfg.ConfigOpts) -> None:
         for item in addresses
     ]
     presence = Presence(opened, worker.owner, "all-in-one")
-    pod_workers = build.pod_workers(conf, opened, keys, PodService)
+    services = [PodService(name) for name in conf.pods.services]
+    pod_workers = build.pod_workers(conf, opened, keys, services)
+
+    def wake_service(service: PodService) -> None:
+        if service in pod_workers:
+            pod_workers[service].look()
+
     engine = EngineWorkerService(
         lambda: [worker, *pod_workers.values(), periodic, presence], conf.graceful_shutdown_timeout
     )
@@ -64,7 +70,7 @@ def _serve(conf: cfg.ConfigOpts) -> None:
             rules,
             opened,
             keys,
-            rest_api.Wakes(worker.look, lambda service: pod_workers[service].look()),
+            rest_api.Wakes(worker.look, wake_service),
             brokers=(),
         ),
     )
