@@ -63,25 +63,15 @@ def _play_composition(installation: Installation, podm: ComposingPod, word: str)
     free = podm.free()
     shown = ("-c", "Name", "-c", "Node", "-c", "State", "-c", "CPUs", "-c", "Size GiB")
     of_manager = ("--pod", _MANAGER)
+    compose = ("node", "compose", _COMPOSED, *of_manager, "--storage-gib", "100")
     for command in (
         ("pod", "sync", _MANAGER, "--wait"),
-        (
-            "node",
-            "compose",
-            _COMPOSED,
-            *of_manager,
-            "--storage-gib",
-            "100",
-            "--wait",
-            "-c",
-            "state",
-        ),
+        (*compose, "--wait", "-c", "state"),
         ("pod", "component", "list", *of_manager, "--kind", "block", "--refresh", *shown),
     ):
         print(openstack(installation, *command))
     made = len(podm.composed)
     print(openstack(installation, "node", "delete", _COMPOSED, "--wait"))
-    print(
-        f"The pod manager itself says: {made} machine was composed, {len(podm.composed)} are now."
-    )
+    left = len(podm.composed)
+    print(f"The pod manager itself says: {made} machine was composed, {left} are left now.")
     return made == 1 and podm.free() == free
