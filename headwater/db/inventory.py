@@ -5,7 +5,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -36,31 +36,36 @@ def store(
     machines: Sequence[SeenMachine],
     silent: Collection[str],
     components: Sequence[SeenComponent] = (),
+    began: datetime | None = None,
 ) -> None:
-    """Write what a pod showed as a whole.
+    """Write what a pod showed as a whole, to reading which it `began` then.
 
-    What is behind the addresses in `silent`, which did not answer, is left as it was.
+    What is behind the addresses in `silent`, which did not answer, is left as it was; so is what
+    was looked at, composed or freed since it began.
     """
+    unheard = frozenset(silent)
     with database.write() as connection:
         now = clock.now()
-        _store_machines(connection, pod_id, machines, frozenset(silent), now)
-        scope = sa.and_(component.c.pod_id == pod_id, component.c.kind.in_(_OF_PODS))
-        rows = {_hash(each.uri): _component(each, now) for each in components}
-        _store(connection, component, scope, {"pod_id": pod_id}, rows, frozenset(silent))
+        of_pod = _Scope(machine.c.pod_id == pod_id, {"pod_id": pod_id}, unheard, began)
+        _store(connection, machine, of_pod, {_hash(e.uri): _machine(e, now) for e in machines})
+        parts = sa.and_(component.c.pod_id == pod_id, component.c.kind.in_(_OF_PODS))
+        scope = _Scope(parts, {"pod_id": pod_id}, unheard, began)
+        _store(connection, component, scope, {_hash(e.uri): _component(e, now) for e in components})
         connection.execute(
             pod.update().where(pod.c.id == pod_id).values(synced_at=moments.now(database))
         )
 
 
-def _store_machines(
-    connection: sa.Connection,
-    pod_id: int,
-    machines: Sequence[SeenMachine],
-    silent: frozenset[str],
-    now: datetime,
-) -> None:
-    rows = {_hash(each.uri): _machine(each, now) for each in machines}
-    _store(connection, machine, machine.c.pod_id == pod_id, {"pod_id": pod_id}, rows, silent)
+@dataclass(frozen=True)
+class _Scope:
+    """What rows a listing is about."""
+
+    where: sa.ColumnElement[bool]
+    #: Columns that all of them have.
+    fixed: Mapping[str, Any]
+    silent: frozenset[str] = frozenset()
+    #: Rows that are younger stay as they are.
+    began: datetime | None = None
 
 
 @retried
@@ -70,29 +75,39 @@ def store_parts(
     kinds: Collection[ComponentKind],
     parts: Sequence[SeenComponent],
 ) -> None:
-    """Write the parts of these kinds that a machine showed."""
+    """Write the parts of these kinds that a machine showed, also those that were another's."""
     now = clock.now()
-    scope = sa.and_(component.c.machine_id == owner.id, component.c.kind.in_(sorted(kinds)))
     rows = {_hash(each.uri): _component(each, now) for each in parts}
+    own = sa.and_(component.c.machine_id == owner.id, component.c.kind.in_(sorted(kinds)))
+    shown = sa.and_(component.c.pod_id == owner.pod_id, component.c.uri_hash.in_(sorted(rows)))
     fixed = {"pod_id": owner.pod_id, "machine_id": owner.id}
     with database.write() as connection:
-        _store(connection, component, scope, fixed, rows, frozenset())
+        _store(connection, component, _Scope(sa.or_(own, shown), fixed), rows)
 
 
 @retried
 def note_machine(database: Database, machine_id: int, seen: SeenMachine) -> None:
     """Write one machine as it was read just now."""
-    values = {**_machine(seen, clock.now()), "missing_since": None}
     with database.write() as connection:
-        connection.execute(machine.update().where(machine.c.id == machine_id).values(values))
+        connection.execute(
+            machine.update().where(machine.c.id == machine_id).values(_known_machine(seen))
+        )
+
+
+def _known_machine(seen: SeenMachine) -> dict[str, Any]:
+    """The columns of a machine that is known already. One that was composed stays so."""
+    values = {**_machine(seen, clock.now()), "missing_since": None}
+    if not seen.composed:
+        del values["composed"]
+    return values
 
 
 def add_machine(connection: sa.Connection, pod_id: int, seen: SeenMachine, known: str) -> int:
     """Write a machine that was just made, as `known` unless it was seen before; its row id."""
     key = _hash(seen.uri)
     where = sa.and_(machine.c.pod_id == pod_id, machine.c.uri_hash == key)
-    values = _machine(seen, clock.now())
-    if not connection.execute(machine.update().where(where).values(values)).rowcount:
+    if not connection.execute(machine.update().where(where).values(_known_machine(seen))).rowcount:
+        values = _machine(seen, clock.now())
         connection.execute(
             machine.insert().values(uuid=known, pod_id=pod_id, uri_hash=key, **values)
         )
@@ -103,20 +118,23 @@ def add_machine(connection: sa.Connection, pod_id: int, seen: SeenMachine, known
 def _store(
     connection: sa.Connection,
     table: sa.Table,
-    scope: sa.ColumnElement[bool],
-    fixed: Mapping[str, Any],
+    scope: _Scope,
     rows: Mapping[str, Mapping[str, Any]],
-    silent: frozenset[str],
 ) -> None:
     """Bring the rows in `scope` to `rows`, by the hashes of their URIs; others are missing now."""
     known = {
         row.uri_hash: row
         for row in connection.execute(
-            sa.select(table.c.id, table.c.uri, table.c.uri_hash).where(scope).with_for_update()
+            sa.select(table.c.id, table.c.uri, table.c.uri_hash, table.c.seen_at)
+            .where(scope.where)
+            .with_for_update()
         )
     }
+    younger = {
+        key for key, row in known.items() if scope.began is not None and row.seen_at > scope.began
+    }
     new = [
-        {**fixed, **values, "uuid": str(uuid.uuid4()), "uri_hash": key}
+        {**scope.fixed, **values, "uuid": str(uuid.uuid4()), "uri_hash": key}
         for key, values in rows.items()
         if key not in known
     ]
@@ -125,20 +143,26 @@ def _store(
     changed = [
         {"p_id": known[key].id, **{f"p_{name}": value for name, value in values.items()}}
         for key, values in rows.items()
-        if key in known
+        if key in known and key not in younger
     ]
     if changed:
         columns: dict[str, Any] = {
             name: sa.bindparam(f"p_{name}") for name in next(iter(rows.values()))
         }
+        if "composed" in columns:
+            # One that was composed stays so, whatever its pod says of it later.
+            shown = sa.bindparam("p_composed", type_=sa.Boolean)
+            columns["composed"] = sa.or_(table.c.composed, shown)
         connection.execute(
             table.update()
             .where(table.c.id == sa.bindparam("p_id"))
-            .values({**columns, "missing_since": None}),
+            .values({**columns, **scope.fixed, "missing_since": None}),
             changed,
         )
     gone = [
-        row.id for key, row in known.items() if key not in rows and not _is_behind(row.uri, silent)
+        row.id
+        for key, row in known.items()
+        if key not in rows and key not in younger and not _is_behind(row.uri, scope.silent)
     ]
     for start in range(0, len(gone), _SLICE):
         connection.execute(

@@ -424,6 +424,8 @@ component = sa.Table(
     sa.Column("properties", LongText, nullable=False),
     # The node that has a resource block to itself: written before the pod is touched.
     sa.Column("node_id", Id, sa.ForeignKey("node.id", ondelete="SET NULL")),
+    # Reserved for a node that is ready, and not known to be in its machine yet.
+    sa.Column("attaching", sa.Boolean, nullable=False, default=False, server_default="0"),
     sa.Column("seen_at", UtcDateTime, nullable=False),
     # NULL while the inventory has it.
     sa.Column("missing_since", UtcDateTime),

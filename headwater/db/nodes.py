@@ -3,8 +3,8 @@
 
 import json
 import uuid
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -26,10 +26,14 @@ from headwater.db.pod_records import (
     SeenMachine,
 )
 
-#: What resource blocks say that nobody uses; some say nothing.
-_UNUSED = ("Unused", "ComposedAndAvailable")
+#: What resource blocks say that nobody uses (DMTF's schema ResourceBlock); some say nothing.
+_UNUSED = "Unused"
 
 _nodes_of_pod = sa.select(sa.func.count()).where(node.c.pod_id == pod.c.id).scalar_subquery()
+
+
+#: Resource blocks with processors of which it is looked at whether drives are near.
+_LOOKED_AT = 500
 
 
 class _Taken(Exception):
@@ -41,8 +45,9 @@ def free_machines(
 ) -> Sequence[Candidate]:
     """Free machines that fit, the smallest first.
 
-    Free are those that are there, well as far as they tell, and not a node's. A composed machine is
-    for who made it: nobody else gets it.
+    Free are those that are there, well as far as they tell, not a node's, and that no task is
+    about: what was ordered for a machine of nobody's must not happen to somebody's. A composed
+    machine is for who made it: nobody else gets it.
     """
     query = (
         sa.select(
@@ -53,8 +58,8 @@ def free_machines(
             machine.c.id.label("machine_id"),
         )
         .join(pod, pod.c.id == machine.c.pod_id)
-        .where(*_fits(requirements), _is_well(machine), ~_is_taken())
-        .order_by(machine.c.memory_mib, machine.c.cpus, machine.c.id)
+        .where(*_fits(requirements), _is_well(machine), ~_is_taken(), ~_is_busy())
+        .order_by(*_smallest_first(machine))
         .limit(limit)
     )
     with database.read() as connection:
@@ -82,13 +87,16 @@ def free_blocks(
             _nodes_of_pod.label("pod_nodes"),
         )
         .join(pod, pod.c.id == component.c.pod_id)
-        .where(*_free_block(), *conditions, pod.c.availability_status != Availability.OFFLINE)
-        .order_by(component.c.memory_mib, component.c.cpus, component.c.id)
-        .limit(limit)
+        .where(*_free_block(), *conditions)
+        .order_by(*_smallest_first(component))
+        # Which of them has drives near is known only afterwards.
+        .limit(limit if requirements.storage_gib is None else _LOOKED_AT)
     )
-    found = []
+    found: list[Candidate] = []
     with database.read() as connection:
         for row in connection.execute(query).all():
+            if len(found) == limit:
+                break
             storage = _storage(connection, row, requirements.storage_gib)
             if storage is None:
                 continue
@@ -163,7 +171,7 @@ def _free_block() -> list[sa.ColumnElement[bool]]:
     return [
         component.c.kind == ComponentKind.BLOCK,
         component.c.node_id.is_(None),
-        sa.or_(component.c.state.is_(None), component.c.state.in_(_UNUSED)),
+        sa.or_(component.c.state.is_(None), component.c.state == _UNUSED),
         _is_well(component),
     ]
 
@@ -180,6 +188,7 @@ def _fits(requirements: Requirements) -> list[sa.ColumnElement[bool]]:
             .where(
                 component.c.machine_id == machine.c.id,
                 component.c.kind == ComponentKind.DRIVE,
+                component.c.missing_since.is_(None),
             )
             .scalar_subquery()
         )
@@ -189,6 +198,7 @@ def _fits(requirements: Requirements) -> list[sa.ColumnElement[bool]]:
 
 def _of_pod(requirements: Requirements) -> list[sa.ColumnElement[bool]]:
     conditions = pods.labelled(requirements.labels)
+    conditions.append(pod.c.availability_status != Availability.OFFLINE)
     if requirements.pod_name is not None:
         conditions.append(pod.c.name == requirements.pod_name)
     return conditions
@@ -208,6 +218,22 @@ def _is_well(table: sa.Table) -> sa.ColumnElement[bool]:
 
 def _is_taken() -> sa.ColumnElement[bool]:
     return sa.exists().where(node.c.machine_id == machine.c.id)
+
+
+def _is_busy() -> sa.ColumnElement[bool]:
+    """A task that has not ended is about it."""
+    return sa.exists().where(
+        task.c.pod_id == machine.c.pod_id,
+        task.c.target == machine.c.uuid,
+        task.c.finished_at.is_(None),
+    )
+
+
+def _smallest_first(table: sa.Table) -> list[sa.ColumnElement[Any]]:
+    """Sizes that nobody knows last: databases differ in where they put them."""
+    sizes = (table.c.memory_mib, table.c.cpus)
+    unknown = [sa.case((size.is_(None), 1), else_=0) for size in sizes]
+    return [unknown[0], sizes[0], unknown[1], sizes[1], table.c.id]
 
 
 def reserve(
@@ -254,19 +280,21 @@ def _reserve(
         key = result.inserted_primary_key
         if key is None:
             raise AssertionError("INSERT of one row returns its key")
-        _take_blocks(connection, key[0], candidate.blocks)
+        _take_blocks(connection, key[0], candidate.blocks, attaching=False)
         if compose is not None:
             tasks.add(database, connection, compose, target=known)
 
 
-def _take_blocks(connection: sa.Connection, node_id: int, blocks: Sequence[int]) -> None:
+def _take_blocks(
+    connection: sa.Connection, node_id: int, blocks: Sequence[int], *, attaching: bool
+) -> None:
     """Compare and swap; _Taken undoes the whole transaction."""
     if not blocks:
         return
     taken = connection.execute(
         component.update()
         .where(component.c.id.in_(sorted(blocks)), component.c.node_id.is_(None))
-        .values(node_id=node_id)
+        .values(node_id=node_id, attaching=attaching)
     ).rowcount
     if taken != len(blocks):
         raise _Taken
@@ -277,21 +305,62 @@ def take_block(database: Database, node_id: int, block: int, attach: NewTask) ->
     """Reserve one more resource block for a node; its task's uuid, None where it was taken."""
     try:
         with database.write() as connection:
-            _take_blocks(connection, node_id, [block])
+            _take_blocks(connection, node_id, [block], attaching=True)
             return tasks.add(database, connection, attach, target=attach.target)
     except _Taken:
         return None
 
 
 @retried
+def keep_block(database: Database, node_id: int, uri: str) -> None:
+    """A resource block that was reserved for a node is in its machine now."""
+    _change_block(database, node_id, uri, {"attaching": False})
+
+
+@retried
 def give_block(database: Database, node_id: int, uri: str) -> None:
     """Let others have a resource block that a node had. Safe to repeat."""
+    _change_block(database, node_id, uri, _given())
+
+
+def _change_block(database: Database, node_id: int, uri: str, values: Mapping[str, Any]) -> None:
     with database.write() as connection:
         connection.execute(
             component.update()
             .where(component.c.node_id == node_id, component.c.uri == uri)
-            .values(node_id=None, state="Unused")
+            .values(values)
         )
+
+
+def _given() -> dict[str, Any]:
+    """How a resource block is that nobody has any more; an older inventory does not change it."""
+    return {"node_id": None, "attaching": False, "state": _UNUSED, "seen_at": clock.now()}
+
+
+def half_attached(database: Database, age: float, *, limit: int) -> Sequence[tuple[Node, str]]:
+    """Nodes that are ready, with blocks of theirs whose task ended without a word about them.
+
+    That is `age` seconds ago, and nothing is going on there.
+    """
+    with database.read() as connection:
+        rows = connection.execute(
+            sa.select(node.c.name, component.c.uri)
+            .join(node, node.c.id == component.c.node_id)
+            .join(machine, machine.c.id == node.c.machine_id)
+            .where(
+                component.c.attaching.is_(sa.true()),
+                node.c.state == NodeState.READY,
+                ~_was_about(database, age),
+            )
+            .limit(limit)
+        ).all()
+    found = {
+        each.name: each
+        for each in _select(
+            database, node.c.name.in_(sorted({row.name for row in rows})), limit=limit
+        )
+    }
+    return [(found[row.name], row.uri) for row in rows if row.name in found]
 
 
 def why_not(database: Database, requirements: Requirements) -> str:
@@ -308,6 +377,7 @@ def why_not(database: Database, requirements: Requirements) -> str:
                 number(fits).label("fit"),
                 number(fits, _is_taken()).label("taken"),
                 number(fits, ~_is_taken(), ~_is_well(machine)).label("ill"),
+                number(fits, ~_is_taken(), _is_well(machine), _is_busy()).label("busy"),
             )
             .select_from(machine)
             .join(pod, pod.c.id == machine.c.pod_id)
@@ -320,8 +390,9 @@ def why_not(database: Database, requirements: Requirements) -> str:
         ).one()
     text = (
         f"No machine is free for this: of {row.total} in the inventory, {row.total - row.fit} do "
-        f"not fit, {row.taken} have a node, {row.ill} are missing or not well, and "
-        f"{row.fit - row.taken - row.ill} are being reserved by others."
+        f"not fit, {row.taken} have a node, {row.ill} are missing or not well, {row.busy} have "
+        f"tasks that have not ended, and {row.fit - row.taken - row.ill - row.busy} are being "
+        "reserved by others."
     )
     if blocks.total:
         text += (
@@ -331,11 +402,22 @@ def why_not(database: Database, requirements: Requirements) -> str:
     return text
 
 
-@retried
 def end_compose(database: Database, known: Node, seen: SeenMachine) -> int:
-    """Give a node the machine that was composed for it; the machine's row id. Safe to repeat."""
+    """Give a node the machine that was composed for it; the machine's row id. Safe to repeat.
+
+    Raises Conflict where another node has that machine.
+    """
+    try:
+        return _end_compose(database, known, seen)
+    except db_exception.DBDuplicateEntry as error:
+        raise Conflict("The machine that was composed belongs to another node.") from error
+
+
+@retried
+def _end_compose(database: Database, known: Node, seen: SeenMachine) -> int:
     with database.write() as connection:
-        machine_id = inventory.add_machine(connection, known.pod_id, seen, known.uuid)
+        made = replace(seen, composed=True)
+        machine_id = inventory.add_machine(connection, known.pod_id, made, known.uuid)
         connection.execute(
             node.update()
             .where(node.c.id == known.id, node.c.state == NodeState.COMPOSING)
@@ -403,9 +485,7 @@ def end_release(database: Database, node_id: int) -> None:
         if row is None:
             return
         connection.execute(
-            component.update()
-            .where(component.c.node_id == node_id)
-            .values(node_id=None, state="Unused")
+            component.update().where(component.c.node_id == node_id).values(_given())
         )
         connection.execute(node.delete().where(node.c.id == node_id))
         connection.execute(
@@ -419,7 +499,13 @@ def end_release(database: Database, node_id: int) -> None:
 
 def left_alone(database: Database, age: float, *, limit: int) -> Sequence[Node]:
     """Nodes that are composed or released, and that no task has been about for `age` seconds."""
-    about = sa.exists().where(
+    waits = node.c.state != NodeState.READY
+    return _select(database, waits, ~_was_about(database, age), limit=limit)
+
+
+def _was_about(database: Database, age: float) -> sa.ColumnElement[bool]:
+    """A task is about a node, or was less than `age` seconds ago."""
+    return sa.exists().where(
         task.c.pod_id == node.c.pod_id,
         sa.or_(task.c.target == node.c.uuid, task.c.target == machine.c.uuid),
         sa.or_(
@@ -427,7 +513,25 @@ def left_alone(database: Database, age: float, *, limit: int) -> Sequence[Node]:
             task.c.finished_at > moments.after(database, -age),
         ),
     )
-    return _select(database, node.c.state != NodeState.READY, ~about, limit=limit)
+
+
+@retried
+def forget(database: Database, known: Node) -> None:
+    """Forget a node without asking its pod: what it had counts as free."""
+    with database.write() as connection:
+        connection.execute(
+            node.update().where(node.c.id == known.id).values(state=NodeState.RELEASING)
+        )
+    end_release(database, known.id)
+
+
+def is_composing(database: Database, pod_id: int) -> bool:
+    """Whether a machine of a pod may be about to become a node's, or to go with one."""
+    with database.read() as connection:
+        number = connection.execute(
+            sa.select(sa.func.count()).where(node.c.pod_id == pod_id, node.c.machine_id.is_(None))
+        ).scalar_one()
+    return bool(number)
 
 
 _OWN = ("id", "uuid", "name", "pod_id", "state", "error", "requirements", "user_id", "project_id")

@@ -165,6 +165,8 @@ def delete(database: Database, name: str) -> None:
         sa.exists().where(node.c.pod_id == known.id),
     )
     with database.write() as connection:
+        # Whoever adds a node or a task to it waits here, or was first and is seen.
+        connection.execute(sa.select(pod.c.id).where(pod.c.id == known.id).with_for_update())
         deleted = connection.execute(pod.delete().where(pod.c.id == known.id, ~busy)).rowcount
     if not deleted:
         raise Conflict(

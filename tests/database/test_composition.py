@@ -150,6 +150,31 @@ class ReserveTest(BlocksTestCase):
         other = self.compose("n2", cpus=8)
         self.assertEqual("http://bmc/1", other.machine and other.machine.uri)
 
+    def test_many_blocks_without_drives_near_hide_none_that_has_them(self) -> None:
+        self.stock(
+            *(
+                block(f"c{number}", cpus=1, memory_mib=1024, zones=OTHER_ZONE)
+                for number in range(60)
+            ),
+            block("near", cpus=64, memory_mib=65536),
+            block("drives", size_gib=100),
+        )
+        self.assertEqual({"near", "drives"}, self.blocks(self.compose(storage_gib=50)))
+
+    def test_machines_with_open_tasks_or_of_pods_that_are_away_are_not_taken(self) -> None:
+        fleet = add_pod(self.database, "fleet")
+        machine = add_machine(self.database, fleet)
+        order = add_task(self.database, fleet, target=machine.uuid)
+        with self.assertRaises(Conflict) as caught:
+            self.compose()
+        self.assertIn("1 have tasks that have not ended", str(caught.exception))
+        tasks.cancel(self.database, order.uuid)
+        pods.note_availability(self.database, fleet.id, Availability.OFFLINE)
+        with self.assertRaises(Conflict):
+            self.compose()
+        pods.note_availability(self.database, fleet.id, Availability.ONLINE)
+        self.compose()
+
     def test_labels_of_the_pod_are_asked_for(self) -> None:
         self.stock(block("a", cpus=8, memory_mib=16384))
         needs = Requirements(labels={"site": "north"})
@@ -248,6 +273,60 @@ class ComposedTest(BlocksTestCase):
         self.end()
         self.assertEqual([], nodes.left_alone(self.database, 60, limit=9))
 
+    def test_blocks_that_are_half_attached_are_found(self) -> None:
+        ready = self.end()
+        found = nodes.free_storage(self.database, ready, 150)
+        assert found is not None
+        new = NewTask(
+            PodService.STORAGE, "attach-node", ready.pod_id, ready.uuid, CIPHER, 600, Caller()
+        )
+        attach = nodes.take_block(self.database, ready.id, found[0], new)
+        for each in tasks.list_page(self.database, limit=9):
+            tasks.cancel(self.database, each.uuid)
+        self.assertIsNotNone(attach)
+        self.assertEqual([], nodes.half_attached(self.database, 60, limit=9))
+        ((left, uri),) = nodes.half_attached(self.database, -1, limit=9)
+        self.assertEqual(("n1", found[1]), (left.name, uri))
+        nodes.keep_block(self.database, ready.id, uri)
+        self.assertEqual([], nodes.half_attached(self.database, -1, limit=9))
+
+    def test_one_that_is_forgotten_frees_everything(self) -> None:
+        nodes.forget(self.database, self.end())
+        self.assertEqual({"a", "b", "c"}, self.free())
+        self.assertEqual([], nodes.list_page(self.database, limit=9))
+
+    def test_a_machine_that_was_adopted_meanwhile_is_told(self) -> None:
+        other = inventory.store
+        other(self.database, self.pod.id, [seen(self.made.uri)], [])
+        (machine,) = pods.list_machines(self.database, limit=9)
+        candidate = Candidate(self.pod.id, 0, 1, 1, machine_id=machine.id)
+        nodes.reserve(self.database, NewNode("n2", Requirements(), Caller()), candidate)
+        self.assertTrue(nodes.is_composing(self.database, self.pod.id))
+        with self.assertRaises(Conflict):
+            self.end()
+
+    def test_a_composed_machine_stays_one_whatever_is_said_of_it(self) -> None:
+        plain = seen(self.made.uri)
+        self.made = plain
+        ready = self.end()
+        self.assertTrue(ready.machine and ready.machine.composed)
+        inventory.store(self.database, self.pod.id, [plain], [])
+        inventory.note_machine(self.database, ready.machine.id, plain)  # type: ignore[union-attr]
+        (machine,) = pods.list_machines(self.database, limit=9)
+        self.assertTrue(machine.composed)
+
+    def test_an_inventory_that_began_before_something_ended_does_not_undo_it(self) -> None:
+        began = clock.now()
+        self.end()
+        inventory.store(self.database, self.pod.id, [], [], [], began)
+        (machine,) = pods.list_machines(self.database, limit=9)
+        self.assertIsNone(machine.missing_since)
+        release_node(self.database, nodes.get(self.database, "n1"))
+        stale = [block("a", cpus=8, memory_mib=16384, state="Composed")]
+        inventory.store(self.database, self.pod.id, [], [], stale, began)
+        found = inventory.list_components(self.database, limit=9, kind=ComponentKind.BLOCK)
+        self.assertEqual("Unused", {each.name: each.state for each in found}["a"])
+
     def test_an_end_is_begun_once(self) -> None:
         first = nodes.begin_release(self.database, self.node, release_task(self.node), error="Why")
         self.assertIsNotNone(first)
@@ -293,6 +372,24 @@ class InventoryTest(databases.DatabaseTestCase):
             (found.size_gib, found.properties, found.machine, found.pod_name),
         )
         self.assertEqual(found, inventory.get_component(self.database, found.uuid))
+
+    def test_a_part_that_moved_to_another_machine_is_that_ones(self) -> None:
+        other = add_machine(self.database, add_pod(self.database, "two"), "http://x/1")
+        inventory.store(
+            self.database, self.pod.id, [seen(self.machine.uri), seen("http://bmc.example/2")], []
+        )
+        second = next(
+            each
+            for each in pods.list_machines(self.database, limit=9, pod_name="one")
+            if each.id != self.machine.id
+        )
+        drive = SeenComponent(ComponentKind.DRIVE, "http://bmc.example/d", "disk")
+        for owner in (self.machine, second, other):
+            inventory.store_parts(self.database, owner, [ComponentKind.DRIVE], [drive])
+        inventory.store_parts(self.database, self.machine, [ComponentKind.DRIVE], [])
+        found = inventory.list_components(self.database, limit=9)
+        owners = {(each.pod_name, each.machine): each.missing_since for each in found}
+        self.assertEqual({("one", second.uuid): None, ("two", other.uuid): None}, owners)
 
     def test_what_is_behind_a_silent_address_or_list_stays(self) -> None:
         rack = SeenComponent(ComponentKind.CHASSIS, "http://bmc.example/Chassis/1", "rack")

@@ -7,7 +7,7 @@ from threading import Barrier
 from headwater.common.context import Caller
 from headwater.common.errors import Conflict, NotFound
 from headwater.common.states import NodeState
-from headwater.db import inventory, nodes, pods
+from headwater.db import inventory, nodes, pods, tasks
 from headwater.db.pod_records import Node, Requirements
 from tests.support import databases
 from tests.support.pod_builders import add_node, add_pod, release_task, seen
@@ -61,7 +61,8 @@ class ComposeTest(NodesTestCase):
         with self.assertRaises(Conflict) as caught:
             self.compose("n2", Requirements(cpus=32))
         self.assertIn(
-            "of 4 in the inventory, 2 do not fit, 1 have a node, 1 are missing or not well, and 0",
+            "of 4 in the inventory, 2 do not fit, 1 have a node, 1 are missing or not well, 0 have "
+            "tasks that have not ended, and 0",
             str(caught.exception),
         )
 
@@ -117,6 +118,10 @@ class ReleaseTest(NodesTestCase):
             nodes.end_release(self.database, made.id)
         with self.assertRaises(NotFound):
             nodes.get(self.database, "n1")
+        # As long as the task that switched it off has not ended, nobody gets it.
+        (task,) = tasks.list_page(self.database, limit=9)
+        self.assertNotEqual(made.machine.uuid, self.compose("n3").machine.uuid)
+        tasks.cancel(self.database, task.uuid)
         self.assertEqual(made.machine.uuid, self.compose("n2").machine.uuid)
 
     def test_a_node_that_is_ready_is_not_forgotten(self) -> None:

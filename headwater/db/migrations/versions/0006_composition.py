@@ -81,6 +81,7 @@ def upgrade() -> None:
         sa.Column("zones", LongText, nullable=False),
         sa.Column("properties", LongText, nullable=False),
         sa.Column("node_id", Id),
+        sa.Column("attaching", sa.Boolean(), nullable=False, server_default="0"),
         sa.Column("seen_at", UtcDateTime(), nullable=False),
         sa.Column("missing_since", UtcDateTime()),
         _of_pod("component"),
