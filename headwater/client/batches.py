@@ -6,16 +6,13 @@ import time
 
 from osc_lib.command import command
 
-from headwater.client import options, waiting
+from headwater.client import options, tasks, waiting
 from headwater.client.columns import Columns
 from headwater.client.rest import Json, path_of
 from headwater.client.single import OnOne
 
 #: Seconds between two looks.
 _LOOK = 1.0
-
-_ACTIONS = {"sync": "sync", "read-storage": "read_storage", "read-ports": "read_ports"}
-_POWER = ("on", "off", "shutdown", "reset")
 
 
 class Create(command.Command):  # type: ignore[misc]
@@ -26,7 +23,7 @@ class Create(command.Command):  # type: ignore[misc]
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument(
             "action",
-            choices=[*_POWER, *_ACTIONS],
+            choices=["on", "off", "shutdown", "reset", "sync", "read-storage", "read-ports"],
             help="A power action, or what is read anew.",
         )
         options.add_labels(parser, "That a pod has to have; of several all.", required=True)
@@ -39,24 +36,21 @@ class Create(command.Command):  # type: ignore[misc]
         parser.add_argument(
             "--nodes", action="store_true", help="Also machines that somebody has to himself."
         )
-        parser.add_argument(
-            "--wait",
-            action="store_true",
-            help="Watch it to its end (exit code 1 where some of it failed).",
-        )
+        tasks.add_wait(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Order it."""
-        batch: Json = {"labels": dict(parsed_args.label), "nodes": parsed_args.nodes}
-        if parsed_args.action in _POWER:
-            batch.update(action="power", power=parsed_args.action)
-        else:
-            batch["action"] = _ACTIONS[parsed_args.action]
+        batch: Json = {
+            "action": parsed_args.action.replace("-", "_"),
+            "labels": dict(parsed_args.label),
+            "nodes": parsed_args.nodes,
+        }
         if parsed_args.budget is not None:
             batch["budget"] = parsed_args.budget
         api = self.app.client_manager.headwater
-        made = api.send("POST", "/v1/batches", {"batch": batch})["batch"]
+        body = tasks.with_deadline(parsed_args, {"batch": batch})
+        made = api.send("POST", "/v1/batches", body)["batch"]
         self.app.stdout.write(f"Batch {made['id']} of {made['total']} tasks\n")
         while parsed_args.wait and _open(made):
             time.sleep(_LOOK)

@@ -84,7 +84,7 @@ class Power(command.Command):  # type: ignore[misc]
         """Order it for each; all names are looked up before the first order."""
         api = self.app.client_manager.headwater
         ids = [id_of(api, each) for each in parsed_args.machines]
-        body = {"action": parsed_args.action}
+        body = tasks.with_deadline(parsed_args, {"action": parsed_args.action})
         ordered = [
             api.send("POST", path_of("machines", each, "power"), body)["task"] for each in ids
         ]

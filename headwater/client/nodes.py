@@ -64,8 +64,10 @@ class Compose(_Named, command.ShowOne):  # type: ignore[misc]
             given["flavor"] = parsed_args.flavor
         node = self.api.send("POST", "/v1/nodes", {"node": given})["node"]
         if parsed_args.wait and node["state"] == "composing":
-            (task,) = self.api.pages("/v1/tasks", "tasks", 1, machine=node["id"])
-            if not tasks.made(self.app, task):
+            found = self.api.pages("/v1/tasks", "tasks", 9, machine=node["id"])
+            # One that failed is followed by a task that takes it apart.
+            task = next((each for each in found if each["action"] == "compose-node"), None)
+            if task is None or not tasks.made(self.app, task):
                 raise exceptions.CommandError(f"The node {parsed_args.name!r} was not composed.")
             node = self.api.get(path_of("nodes", parsed_args.name))["node"]
         return _columns(node)
@@ -134,7 +136,7 @@ class Power(command.Command):  # type: ignore[misc]
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Order it for each."""
         api = self.app.client_manager.headwater
-        body = {"action": parsed_args.action}
+        body = tasks.with_deadline(parsed_args, {"action": parsed_args.action})
         ordered = [
             api.send("POST", path_of("nodes", each, "power"), body)["task"]
             for each in parsed_args.nodes
@@ -156,7 +158,7 @@ class Ordered(OnOne):
     def order(self, parsed_args: argparse.Namespace, what: str, body: Json) -> int:
         """Send it; the exit code."""
         path = path_of("nodes", parsed_args.name, *what.split("/"))
-        task = self.api.send("POST", path, body)["task"]
+        task = self.api.send("POST", path, tasks.with_deadline(parsed_args, body))["task"]
         return tasks.ordered(self.app, [task], wait=parsed_args.wait)
 
 
@@ -215,8 +217,22 @@ class EjectMedia(Ordered):
 class Delete(Ordered):
     """Take a node apart: its machine is switched off, and then free for others or taken apart."""
 
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Take whether to ask the pod."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "--force",
+            action="store_true",
+            help="Forget it at once without asking its pod, for pods that are gone. Its machine "
+            "stays as it is, and counts as free.",
+        )
+        return parser
+
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Order it."""
+        if parsed_args.force:
+            self.api.send("DELETE", path_of("nodes", parsed_args.name))
+            return 0
         return self.order(parsed_args, "release", {})
 
 

@@ -217,7 +217,7 @@ class Sync(_Named):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Order it."""
         path = path_of("pods", parsed_args.name, "sync")
-        task = self.api.send("POST", path, {})["task"]
+        task = self.api.send("POST", path, tasks.with_deadline(parsed_args, {}))["task"]
         return tasks.ordered(self.app, [task], wait=parsed_args.wait)
 
 

@@ -20,10 +20,23 @@ _PATIENCE = 20
 
 
 def add_wait(parser: argparse.ArgumentParser) -> None:
-    """--wait."""
+    """--wait and --deadline."""
     parser.add_argument(
         "--wait", action="store_true", help="Watch it to its end (exit code 1 where it failed)."
     )
+    parser.add_argument(
+        "--deadline",
+        type=options.positive,
+        metavar="<seconds>",
+        help="Give it up after so long (default: 10 minutes; an hour for firmware and batches).",
+    )
+
+
+def with_deadline(parsed_args: argparse.Namespace, body: Json) -> Json:
+    """A body with the deadline, where one is given."""
+    if parsed_args.deadline is None:
+        return body
+    return {**body, "deadline": parsed_args.deadline}
 
 
 def add_power(parser: argparse.ArgumentParser, noun: str, text: str) -> None:

@@ -3,6 +3,7 @@
 
 import json
 from collections.abc import Iterable
+from urllib.parse import unquote, urlsplit
 
 _MASK = "***"
 #: A shorter secret would mask harmless parts of a text and so give itself away.
@@ -40,3 +41,11 @@ def storable(text: str) -> str:
 def fitting(text: str | None) -> str | None:
     """A text that only people read, storable and as long as most columns."""
     return None if text is None else storable(text)[:255]
+
+
+def secrets_in(address: str | None) -> list[str]:
+    """What of an address must not be told: all of it, and its query, which may be a signature."""
+    if address is None:
+        return []
+    query = urlsplit(address).query
+    return [each for each in (address, unquote(address), query, unquote(query)) if each]

@@ -176,7 +176,9 @@ def read_body(route: Route, body: object) -> Json:
     if not isinstance(body, dict):
         raise InvalidInput("body: must be object.")
     _check(body, route.body, "body")
-    return body
+    fields = route.body.get("properties", {})
+    defaults = {name: fields[name]["default"] for name in fields if "default" in fields[name]}
+    return {**defaults, **body}
 
 
 def _typed(text: str, schema: Json) -> object:

@@ -252,7 +252,9 @@ NEW_NODE = _object(
                 **_NEEDS,
             },
             "name",
-        ),
+        )
+        # A machine that is adopted is taken as it is: its name and nothing else.
+        | {"dependentSchemas": {"machine": {"maxProperties": 2}}},
         "deadline": _DEADLINE,
     },
     "node",
@@ -270,10 +272,9 @@ NEW_BATCH = _object(
         "batch": _object(
             {
                 "action": {
-                    "enum": ["power", "sync", "read_storage", "read_ports"],
+                    "enum": [*map(str, PowerAction), "sync", "read_storage", "read_ports"],
                     "description": "What is done to each machine (sync: to each pod).",
                 },
-                "power": one_of(PowerAction),
                 "labels": {
                     **_LABELS,
                     "minProperties": 1,

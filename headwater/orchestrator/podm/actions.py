@@ -42,9 +42,15 @@ class Place:
         return follow_up(self.pod.id, self.target, action, self.encrypt(parameters))
 
 
-def follow_up(pod_id: int, target: str, action: str, parameters: str) -> NewTask:
+def follow_up(
+    pod_id: int,
+    target: str,
+    action: str,
+    parameters: str,
+    service: PodService = PodService.COMPUTE,
+) -> NewTask:
     """A task that nobody asked for; `parameters` is encrypted already."""
-    return NewTask(PodService.COMPUTE, action, pod_id, target, parameters, USUAL_DEADLINE, Caller())
+    return NewTask(service, action, pod_id, target, parameters, USUAL_DEADLINE, Caller())
 
 
 #: Does the next step of a task; raises what drivers raise.

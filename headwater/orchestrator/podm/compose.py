@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes a machine of resource blocks that are reserved; what comes of it half is taken apart."""
 
+from headwater.common.errors import Conflict
 from headwater.common.states import NodeState
 from headwater.db import nodes
 from headwater.db.pod_records import Node
@@ -32,12 +33,13 @@ def compose(work: TaskWork, place: Place) -> Result:
         reached=reached,
         doing=f"Composing of {len(blocks)} resource blocks.",
         so_far=lambda: "There is no machine of these resource blocks.",
+        under_way=lambda: place.driver.is_composing(blocks),
     )
     try:
         result = carry_out(work, place, order)
     except PodChanged:
         raise
-    except PodRefused as error:
+    except (PodRefused, Conflict) as error:
         result = Failed(str(error))
     if isinstance(result, Failed | Cancelled):
         _give_up(work, place, known, result)

@@ -3,6 +3,7 @@
 
 from headwater.engine.tracked import Completed, Result, TaskWork
 from headwater.orchestrator.podm.actions import Place
+from headwater.orchestrator.podm.drivers import PodRefused
 from headwater.orchestrator.podm.order import Order, carry_out, within
 
 
@@ -19,7 +20,11 @@ def update_firmware(work: TaskWork, place: Place) -> Result:
         before = dict(place.driver.firmware(uri))
 
     def reached(sure: bool) -> Completed | None:
-        now = dict(place.driver.firmware(uri))
+        try:
+            now = dict(place.driver.firmware(uri))
+        except PodRefused:
+            # A BMC that updates itself answers anything for a while.
+            return None
         if not sure and now == before:
             return None
         changed = sorted(name for name in now if now[name] != before.get(name))
@@ -36,6 +41,7 @@ def update_firmware(work: TaskWork, place: Place) -> Result:
         doing="Updating the firmware.",
         so_far=lambda: "The versions are those of before.",
         repeatable=False,
+        most_looks=None,
         lost="The answer to the order was lost, and an update may be under way. Look at the "
         "machine before you ask for it again.",
     )

@@ -12,8 +12,9 @@ from headwater.common.errors import (
     SecretUnreadable,
     Unreachable,
 )
-from headwater.common.redact import scrub
+from headwater.common.redact import scrub, secrets_in
 from headwater.common.secrets import KeyRing
+from headwater.common.states import NodeState
 from headwater.db import pods
 from headwater.db.connection import Database
 from headwater.engine.outcome import Failed, Retry
@@ -60,6 +61,24 @@ ACTIONS: Mapping[str, Action] = {
 }
 
 
+def _stranger(work: TaskWork, place: Place) -> str | None:
+    """Why a task that has not begun must not: its machine was somebody else's when it was ordered.
+
+    `owner` is the uuid of the node that the machine had then, or empty for none.
+    """
+    owner = work.parameters.get("owner")
+    if owner is None or work.position:
+        return None
+    known = place.the_node()
+    if (known.uuid if known is not None else "") == owner and (
+        known is None or known.state is NodeState.READY
+    ):
+        return None
+    if known is None:
+        return "The node that this was ordered for is gone."
+    return f"The machine belongs to the node {known.name!r}, which is {known.state}, by now."
+
+
 class PodHandler:
     """Executes tasks of all services."""
 
@@ -74,7 +93,7 @@ class PodHandler:
         if image is None:
             return result
         changes: dict[str, Any] = {
-            name: scrub(text, [image])
+            name: scrub(text, secrets_in(image))
             for name in ("reason", "message")
             if (text := getattr(result, name, None)) is not None
         }
@@ -93,7 +112,8 @@ class PodHandler:
                 work.task.target,
                 self._key_ring.encrypt,
             )
-            return action(work, place)
+            stranger = _stranger(work, place)
+            return Failed(stranger) if stranger is not None else action(work, place)
         except PodChanged as error:
             return Retry(str(error), counts=True)
         except (NotFound, InvalidInput, PodRefused) as error:

@@ -45,6 +45,8 @@ class Order:
     lost: str = ""
     #: Looks after which an order whose answer was lost counts as not taken.
     doubt: int = _LOOKS
+    #: Reads whether the pod is still at it, whatever became of the answer: then nothing counts.
+    under_way: Callable[[], bool] = lambda: False
     #: Nothing is sent where it is so already.
     look_first: bool = False
     #: Looks after which an order that was taken counts as not obeyed; None: until the deadline.
@@ -110,6 +112,8 @@ def _look(work: TaskWork, order: Order, *, sure: bool) -> Result:
     looks = int(work.position.get("looks", 0)) + 1
     if work.task.cancel_requested:
         return Cancelled(f"The order was sent and stands. {order.so_far()}")
+    if order.under_way():
+        return Waiting(work.position, _LOOK, 50, "The pod is at it.")
     position = {**work.position, "looks": looks}
     if not sure:
         if looks >= order.doubt:

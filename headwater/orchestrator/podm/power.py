@@ -41,6 +41,8 @@ def switch(work: TaskWork, place: Place, action: PowerAction) -> Result:
         doing=f"Ordering {action}.",
         so_far=lambda: f"The machine is {state}.",
         repeatable=action is not PowerAction.RESET,
+        # Some machines refuse to be what they are.
+        look_first=action is not PowerAction.RESET,
         lost="The answer to the order was lost, and nobody can read whether the machine was reset. "
         "Look at it, and ask again if it was not.",
         most_looks=None,

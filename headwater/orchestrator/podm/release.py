@@ -2,7 +2,7 @@
 """Takes a node apart: nobody else has its machine or its resource blocks before it is done."""
 
 from headwater.common.states import PowerAction
-from headwater.db import inventory, nodes, pods, tasks
+from headwater.db import inventory, nodes, tasks
 from headwater.db.pod_records import Machine, Node
 from headwater.engine.tracked import Completed, Result, TaskWork, Waiting
 from headwater.orchestrator.podm.actions import Place
@@ -23,29 +23,22 @@ def release(work: TaskWork, place: Place) -> Result:
     machine = known.machine
     if machine is None:
         result = _unmake(work, place, known)
-    elif machine.composed:
+    elif not work.position and place.driver.system(machine.uri) is None:
+        result = Completed(message="The machine was gone.")
+    elif machine.composed or inventory.blocks_of(place.database, known.id):
         result = _take_apart(work, place, machine)
     else:
-        result = _switch_off(work, place, machine)
+        result = switch(work, place, PowerAction.OFF)
     if isinstance(result, Completed):
         work.guard()
         nodes.end_release(place.database, known.id)
     return result
 
 
-def _switch_off(work: TaskWork, place: Place, machine: Machine) -> Result:
-    if not work.position and place.driver.power_state(machine.uri) == "Off":
-        pods.note_power(place.database, machine.id, "Off")
-        return Completed({"power_state": "Off"}, "The machine was off.")
-    return switch(work, place, PowerAction.OFF)
-
-
 def _take_apart(work: TaskWork, place: Place, machine: Machine) -> Result:
     """Nothing that runs loses its disks: it is switched off first."""
     if "apart" not in work.position:
-        if place.driver.system(machine.uri) is None:
-            return Completed(message="The machine was gone.")
-        result = within(work, {}, "off", lambda inner: _switch_off(inner, place, machine))
+        result = within(work, {}, "off", lambda inner: switch(inner, place, PowerAction.OFF))
         if not isinstance(result, Completed):
             return result
         return Waiting({"apart": {}}, 0.0, 50, "The machine is off.")
@@ -85,6 +78,8 @@ def _unmake(work: TaskWork, place: Place, known: Node) -> Result:
     found = place.driver.composed(blocks) if blocks else None
     if found is not None:
         return Waiting({"uri": found}, 0.0, 50, "A machine had been made.")
+    if place.driver.is_composing(blocks):
+        return Waiting({}, _LOOK, 10, "The pod still composes.")
     looks = int(work.position.get("looks", 0)) + 1
     if looks < _LOOKS and not failed:
         return Waiting({"looks": looks}, _LOOK, 10, "Looking whether a machine was made.")

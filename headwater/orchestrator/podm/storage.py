@@ -1,13 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Drives and volumes: read, made, deleted, attached to composed machines and taken from them."""
 
+from collections.abc import Callable, Sequence
+
 from headwater.common.states import ComponentKind
-from headwater.db import inventory, nodes
+from headwater.db import inventory, nodes, tasks
+from headwater.db.pod_records import SeenComponent
 from headwater.engine.outcome import Failed
-from headwater.engine.tracked import Cancelled, Completed, Result, TaskWork
+from headwater.engine.tracked import Completed, Result, TaskWork, Waiting
 from headwater.orchestrator.podm.actions import Place
-from headwater.orchestrator.podm.drivers import NewVolume, PodChanged, PodRefused
-from headwater.orchestrator.podm.order import Order, carry_out
+from headwater.orchestrator.podm.drivers import NewVolume, PodChanged, PodRefused, Stage
+from headwater.orchestrator.podm.order import Order, carry_out, within
+
+#: Seconds between two looks for a block that may still come to be attached, and how many.
+_LOOK = 2.0
+_LOOKS = 15
 
 _KINDS = (ComponentKind.DRIVE, ComponentKind.VOLUME)
 
@@ -25,29 +32,40 @@ def _read(place: Place) -> int:
 
 
 def add_volume(work: TaskWork, place: Place) -> Result:
-    """Make a volume; it is known by its name."""
+    """Make a volume. It is the one that was not there before."""
     uri = place.the_machine().uri
     parameters = work.parameters
     volume = NewVolume(parameters["name"], parameters["size_gib"], parameters.get("raid"))
+    before = work.position.get("before")
+    if before is None:
+        known = _volumes(place, uri)
+        if any(each.name == volume.name for each in known):
+            return Failed(f"There is a volume {volume.name} already.")
+        before = [each.uri for each in known]
 
     def reached(sure: bool) -> Completed | None:
-        for each in place.driver.drives(uri):
-            if each.kind is ComponentKind.VOLUME and each.name == volume.name:
+        for each in _volumes(place, uri):
+            # Some controllers do not keep names; without an answer only the name tells.
+            if each.uri not in before and (sure or each.name == volume.name):
                 _read(place)
-                return Completed({"uri": each.uri}, f"The volume {volume.name} is there.")
+                return Completed({"uri": each.uri}, f"The volume {each.name} is there.")
         return None
 
     order = Order(
         send=lambda: place.driver.add_volume(uri, volume),
         reached=reached,
         doing=f"Making the volume {volume.name}.",
-        so_far=lambda: f"There is no volume {volume.name}.",
+        so_far=lambda: f"There is no new volume {volume.name}.",
         repeatable=False,
         lost="The answer to the order was lost, and the controller may still be at it. Look again "
         "before you ask for it once more.",
-        look_first=True,
     )
-    return carry_out(work, place, order)
+    return within(work, {"before": before}, "order", lambda inner: carry_out(inner, place, order))
+
+
+def _volumes(place: Place, uri: str) -> Sequence[SeenComponent]:
+    found = place.driver.drives(uri)
+    return [each for each in found if each.kind is ComponentKind.VOLUME]
 
 
 def delete_volume(work: TaskWork, place: Place) -> Result:
@@ -75,9 +93,10 @@ def attach(work: TaskWork, place: Place) -> Result:
     uri, block = place.the_machine().uri, str(work.parameters["block"])
 
     def reached(sure: bool) -> Completed | None:
-        if block in place.driver.blocks(uri):
-            return Completed(message="The resource block is attached.")
-        return None
+        if block not in place.driver.blocks(uri):
+            return None
+        _note(work, place, lambda node_id: nodes.keep_block(place.database, node_id, block))
+        return Completed(message="The resource block is attached.")
 
     order = Order(
         send=lambda: place.driver.attach(uri, block),
@@ -87,25 +106,36 @@ def attach(work: TaskWork, place: Place) -> Result:
         look_first=True,
     )
     try:
-        result = carry_out(work, place, order)
+        return carry_out(work, place, order)
     except PodChanged:
         raise
     except PodRefused as error:
-        result = Failed(str(error))
-    # Given back only where it is certainly not in the machine, and nothing brings it there.
-    if isinstance(result, Failed | Cancelled) and block not in place.driver.blocks(uri):
-        _give(work, place, block)
-    return result
+        if not work.position:
+            # Nothing was sent before, and now the pod said no.
+            _note(work, place, lambda node_id: nodes.give_block(place.database, node_id, block))
+        return Failed(str(error))
 
 
 def detach(work: TaskWork, place: Place) -> Result:
-    """Take a resource block from the node's machine, and let others have it."""
+    """Take a resource block from the node's machine, and let others have it.
+
+    Of one whose attaching came to no good end it is not known whether it is in the machine, or
+    comes to be: what the pod is at is waited for, and then it is looked at for a while.
+    """
     uri, block = place.the_machine().uri, str(work.parameters["block"])
+    looks = int(work.position.get("before", 0))
+    if work.parameters.get("half_attached") and "step" not in work.position and looks < _LOOKS:
+        operation = _attaching(place, block)
+        if operation is not None and place.driver.operation(operation).stage is Stage.RUNNING:
+            return Waiting({}, _LOOK, 10, "The pod is still at attaching it.")
+        if block not in place.driver.blocks(uri):
+            return Waiting({"before": looks + 1}, _LOOK, 20, "Looking whether it was attached.")
 
     def reached(sure: bool) -> Completed | None:
-        if block not in place.driver.blocks(uri):
-            return Completed(message="The resource block is free.")
-        return None
+        if block in place.driver.blocks(uri):
+            return None
+        _note(work, place, lambda node_id: nodes.give_block(place.database, node_id, block))
+        return Completed(message="The resource block is free.")
 
     order = Order(
         send=lambda: place.driver.detach(uri, block),
@@ -114,14 +144,18 @@ def detach(work: TaskWork, place: Place) -> Result:
         so_far=lambda: "It is still attached.",
         look_first=True,
     )
-    result = carry_out(work, place, order)
-    if isinstance(result, Completed):
-        _give(work, place, block)
-    return result
+    return carry_out(work, place, order)
 
 
-def _give(work: TaskWork, place: Place, block: str) -> None:
+def _attaching(place: Place, block: str) -> str | None:
+    """The operation that the last attach task on the machine was watching."""
+    position = tasks.last_position(place.database, place.pod.id, place.target, "attach-node")
+    operation: str | None = (position or {}).get("operation")
+    return operation
+
+
+def _note(work: TaskWork, place: Place, write: Callable[[int], None]) -> None:
     work.guard()
     known = place.the_node()
     if known is not None:
-        nodes.give_block(place.database, known.id, block)
+        write(known.id)

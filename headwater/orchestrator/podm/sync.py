@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads the inventory of a pod: all its addresses at a time, as far as its limit lets."""
 
+import logging
 import queue
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from headwater.common import clock
 from headwater.common.errors import ExchangeError
 from headwater.common.states import Availability
 from headwater.db import inventory, pods
@@ -13,6 +15,8 @@ from headwater.engine.outcome import Failed, Retry
 from headwater.engine.tracked import Cancelled, Completed, Result, TaskWork
 from headwater.orchestrator.podm.actions import Place
 from headwater.orchestrator.podm.drivers import Inventory, PodRefused
+
+LOG = logging.getLogger(__name__)
 
 #: Addresses that are read at a time.
 _AT_A_TIME = 100
@@ -29,6 +33,7 @@ def sync(work: TaskWork, place: Place) -> Result:
     if work.task.cancel_requested:
         return Cancelled("The inventory was left as it was.")
     addresses = place.pod.addresses
+    began = clock.now()
     seen: list[SeenMachine] = []
     components: list[SeenComponent] = []
     unread: list[str] = []
@@ -56,6 +61,10 @@ def sync(work: TaskWork, place: Place) -> Result:
                 components.extend(shown.components)
             except (ExchangeError, PodRefused) as error:
                 silent[address] = str(error)
+            except Exception as error:
+                # Whatever one address makes us stumble over, the others are stored.
+                LOG.exception("The inventory of %s broke", address)
+                silent[address] = f"Internal error: {type(error).__name__}; see the log."
             if time.monotonic() - told >= _TELL:
                 told = time.monotonic()
                 work.note(
@@ -71,7 +80,7 @@ def sync(work: TaskWork, place: Place) -> Result:
         reason = next(iter(silent.values()))
         return Retry(f"No address of the pod answers: {reason}", counts=True, unreachable=True)
     work.guard()
-    inventory.store(place.database, place.pod.id, seen, [*silent, *unread], components)
+    inventory.store(place.database, place.pod.id, seen, [*silent, *unread], components, began)
     result = {
         "machines": len(seen),
         "components": len(components),

@@ -5,8 +5,8 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
-from headwater.common.errors import InvalidInput, NotFound
-from headwater.common.states import PodService, TaskState
+from headwater.common.errors import NotFound
+from headwater.common.states import PodService, PowerAction, TaskState
 from headwater.db import pods, tasks
 from headwater.orchestrator.api import policies, schemas
 from headwater.orchestrator.api.parts import Parts
@@ -14,7 +14,7 @@ from headwater.orchestrator.api.route import Call, Reply, Route
 from headwater.orchestrator.api.v1.tasks import Wish, new_task
 
 _SERVICES = {
-    "power": (PodService.COMPUTE, "power-machine"),
+    **{action.value: (PodService.COMPUTE, "power-machine") for action in PowerAction},
     "sync": (PodService.COMPUTE, "sync-pod"),
     "read_storage": (PodService.STORAGE, "read-storage"),
     "read_ports": (PodService.NETWORK, "read-ports"),
@@ -24,8 +24,6 @@ _SERVICES = {
 def add(parts: Parts, call: Call) -> Reply:
     """Write a task for each, in one transaction."""
     given = call.body["batch"]
-    if ("power" in given) is not (given["action"] == "power"):
-        raise InvalidInput("body.batch.power: goes with the action power, and only with it.")
     service, action = _SERVICES[given["action"]]
     targets = pods.targets(
         parts.database,
@@ -36,7 +34,12 @@ def add(parts: Parts, call: Call) -> Reply:
     if not targets:
         raise NotFound("No pod has these labels and something to do this to.")
     batch = str(uuid.uuid4())
-    parameters = {"action": given["power"]} if action == "power-machine" else {}
+    parameters = {}
+    if action == "power-machine":
+        parameters["action"] = given["action"]
+        if not given.get("nodes", False):
+            # By the time it runs, a machine may have become somebody's.
+            parameters["owner"] = ""
     new = new_task(parts, call, Wish(service, action, 0, "", parameters))
     tasks.submit_batch(
         parts.database,

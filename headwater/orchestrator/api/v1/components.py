@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """/v1/components: parts of pods and machines, as they were when they were last looked at."""
 
-from headwater.common.errors import InvalidInput
+from headwater.common.errors import Conflict
 from headwater.common.states import ComponentKind, PodService
 from headwater.db import inventory, pods
 from headwater.orchestrator.api import policies, schemas
@@ -52,7 +52,7 @@ def _wishes(parts: Parts, call: Call) -> list[Wish]:
     if "pod" in call.query:
         pod = pods.get(parts.database, call.query["pod"])
         return [Wish(PodService.COMPUTE, "sync-pod", pod.id)]
-    raise InvalidInput("query: refresh needs machine or pod: all at once are not read anew.")
+    raise Conflict("refresh needs machine or pod: all at once are not read anew.")
 
 
 #: All of /v1/components.

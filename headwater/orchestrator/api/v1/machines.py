@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """/v1/machines: the systems of all pods, and what is done to them."""
 
-from headwater.common.errors import Conflict, InvalidInput
+from headwater.common.errors import Conflict
 from headwater.common.states import PodService
 from headwater.db import pods
 from headwater.orchestrator.api import policies, schemas
@@ -15,7 +15,7 @@ def list_page(parts: Parts, call: Call) -> Reply:
     """A page, from the database; with ?refresh the pod is read before."""
     if "refresh" in call.query:
         if "pod" not in call.query:
-            raise InvalidInput("query: refresh needs pod: all pods at once are not read anew.")
+            raise Conflict("refresh needs pod: all pods at once are not read anew.")
         pod = pods.get(parts.database, call.query["pod"])
         late = refreshed(parts, call, Wish(PodService.COMPUTE, "sync-pod", pod.id))
         if late is not None:
@@ -47,7 +47,7 @@ def power(parts: Parts, call: Call) -> Reply:
     found = pods.get_machine(parts.database, call.parameters["id"])
     if found.node_name is not None:
         raise Conflict(f"The machine belongs to the node {found.node_name!r}: switch that.")
-    parameters = {"action": call.body["action"]}
+    parameters = {"action": call.body["action"], "owner": ""}
     return submit(
         parts, call, PodService.COMPUTE, "power-machine", found.pod_id, found.uuid, parameters
     )

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from headwater.common.errors import Conflict, InvalidInput, NotFound
+from headwater.common.errors import Conflict, NotFound
 from headwater.common.states import ComponentKind, NodeState, PodService
 from headwater.db import flavors, inventory, nodes, pods
 from headwater.db import tasks as tasks_db
@@ -33,8 +33,6 @@ def compose(parts: Parts, call: Call) -> Reply:
     name = given.pop("name")
     machine = given.pop("machine", None)
     if machine is not None:
-        if given:
-            raise InvalidInput("body.node: a machine that is adopted is taken as it is.")
         return _made(parts, call, _adopt(parts, call, name, machine))
     flavor = given.pop("flavor", None)
     base = Requirements() if flavor is None else flavors.get(parts.database, flavor).requirements
@@ -56,6 +54,11 @@ def needs(parts: Parts, given: Mapping[str, Any], base: Requirements) -> Require
 
 def _adopt(parts: Parts, call: Call, name: str, machine_id: str) -> Node:
     found = pods.get_machine(parts.database, machine_id)
+    if found.composed and nodes.is_composing(parts.database, found.pod_id):
+        raise Conflict(
+            "A node of this pod is being composed or released, and the machine may be its own; try "
+            "again when that has ended."
+        )
     new = NewNode(name, Requirements(), call.caller)
     candidate = Candidate(found.pod_id, 0, found.cpus, found.memory_mib, machine_id=found.id)
     made = nodes.reserve(parts.database, new, candidate)
@@ -95,6 +98,12 @@ def release(parts: Parts, call: Call) -> Reply:
     if task is None:
         raise NotFound(f"The node {known.name!r} is gone.")
     return accepted(call, task)
+
+
+def forget(parts: Parts, call: Call) -> Reply:
+    """Forget it without asking its pod."""
+    nodes.forget(parts.database, _get(parts, call))
+    return Reply(None, status=204)
 
 
 def power(parts: Parts, call: Call) -> Reply:
@@ -187,7 +196,8 @@ def _order(
     service: PodService = PodService.COMPUTE,
 ) -> Reply:
     machine = _ready(parts, call)
-    return submit(parts, call, service, action, machine.pod_id, machine.uuid, parameters)
+    given = {**parameters, "owner": _get(parts, call).uuid}
+    return submit(parts, call, service, action, machine.pod_id, machine.uuid, given)
 
 
 def _read(parts: Parts, call: Call, action: str, noun: str) -> Reply:
@@ -363,6 +373,15 @@ ROUTES = (
         "headwater:nodes:delete_volume",
         policies.ADMIN,
         answers={202: schemas.single("task", "Task")},
+    ),
+    Route(
+        "DELETE",
+        _PATH,
+        "Forget a node without asking its pod, for pods that are gone: its machine counts as free.",
+        forget,
+        "headwater:nodes:forget",
+        policies.ADMIN,
+        answers={204: None},
     ),
     Route(
         "POST",

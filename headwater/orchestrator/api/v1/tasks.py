@@ -84,7 +84,12 @@ def awaited(parts: Parts, call: Call, patience: float, *wishes: Wish) -> Reply |
 
     Raises Conflict with the reason where one ends otherwise.
     """
-    written = [_written(parts, call, wish) for wish in wishes]
+    # Whoever asks for what is being read already waits for that.
+    written = [
+        tasks.open_of(parts.database, wish.pod_id, wish.target, wish.action)
+        or _written(parts, call, wish)
+        for wish in wishes
+    ]
     until = time.monotonic() + patience
     ended = []
     for each in written:

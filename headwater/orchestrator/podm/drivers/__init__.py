@@ -12,7 +12,14 @@ from headwater.db.pod_records import Reading, SeenComponent, SeenMachine
 
 
 class PodRefused(HeadwaterError):
-    """A pod answered that it will not do what it was asked, or with what nobody can read."""
+    """A pod answered that it will not do what it was asked, or with what nobody can read.
+
+    `status` is that of its answer, where there is one.
+    """
+
+    def __init__(self, message: str, status: int | None = None):
+        self.status = status
+        super().__init__(message)
 
 
 class PodChanged(PodRefused):
@@ -172,7 +179,10 @@ class PodDriver(Protocol):
         """Make a machine of resource blocks, by their URIs."""
 
     def composed(self, blocks: Sequence[str]) -> str | None:
-        """URI of the machine that is made of these blocks; None while there is none."""
+        """URI of the machine that is made of just these blocks; None while there is none."""
+
+    def is_composing(self, blocks: Sequence[str]) -> bool:
+        """Whether the pod is at making a machine of any of these blocks."""
 
     def decompose(self, uri: str) -> Operation | None:
         """Take a composed machine apart; its blocks are free then."""

@@ -6,6 +6,7 @@ Nothing outside this package knows sushy, whose traps are gone round here:
 - An order is sent once: sushy would send it again when the answer is late.
 - `Retry-After`, which its errors do not carry, is taken from the answer itself.
 - Answers that are no JSON raise something that is no error of sushy's.
+- It follows redirects and links to other hosts, with its login: here nobody is followed anywhere.
 - After a 412 it writes again without the condition: here nothing is written then.
 - Its task monitor takes any answer of a task for its end, and breaks on a number of seconds: an
   operation is judged by its TaskState alone (DSP0266, "Asynchronous operations").
@@ -14,10 +15,11 @@ Nothing outside this package knows sushy, whose traps are gone round here:
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
 import sushy
@@ -25,7 +27,7 @@ from requests.adapters import HTTPAdapter
 from sushy import connector, exceptions
 
 from headwater.common.errors import HeadwaterError, LoginRefused, NoAnswer, Unreachable
-from headwater.common.redact import shorten
+from headwater.common.redact import scrub, secrets_in, shorten
 from headwater.orchestrator.podm.drivers import (
     DriverSettings,
     Operation,
@@ -34,11 +36,28 @@ from headwater.orchestrator.podm.drivers import (
     Progress,
     Stage,
 )
+from headwater.orchestrator.podm.drivers.documents import links, own_path
 
 _Result = TypeVar("_Result")
 
+#: Members of a collection after which a service that never ends its pages is believed no more.
+_MOST_MEMBERS = 100_000
+
+#: Documents below which reading several at a time is not worth its threads.
+_FEW = 8
+
 #: Answers that say "not now".
 _BUSY = frozenset({429, 502, 503, 504})
+
+#: Answers to an order after which nobody knows whether it was taken: the service broke over it, or
+#: a proxy before it waited no longer.
+_DOUBTFUL = frozenset({500, 502, 504})
+
+#: Longest wait in seconds that a service may ask for.
+_LONGEST_WAIT = 300.0
+
+#: Seconds for which a call waits for its turn at an address, or for somebody else's login there.
+_TURN = 2.0
 
 #: The answer to a write whose condition, an ETag, does not hold.
 _CHANGED = 412
@@ -64,8 +83,9 @@ class _Address:
     connector: Any = None
     #: Calls in a row without an answer.
     silences: int = 0
-    #: Until when (monotonic) it is left alone.
+    #: Until when (monotonic) it is left alone; then one call tries it.
     closed_until: float = 0.0
+    tried: bool = False
     #: One login at a time: a hundred calls that begin at once need one.
     login: threading.Lock = field(default_factory=threading.Lock)
 
@@ -108,6 +128,65 @@ class Connections:
 
         return self._call(address, get)
 
+    def change(self, uri: str, make: Callable[[Json], Json]) -> Operation | None:
+        """Write to a document what `make` makes of it, unless somebody else changed it meanwhile.
+
+        Raises PodChanged then, where the service tells (by an ETag).
+        """
+        document = self.read(uri)
+        etag: str | None = self._last.etag
+        address, path = split(uri)
+        body = make(document)
+        return self._ordered(
+            address, lambda known: known.connector.patch(path, data=body, etag=etag)
+        )
+
+    def members(self, address: str, collection: str) -> list[str]:
+        """The paths of all members of a collection, page after page."""
+        found: list[str] = []
+        seen: set[str] = set()
+        page: str | None = collection
+        while page is not None and page not in seen and len(found) < _MOST_MEMBERS:
+            seen.add(page)
+            document = self.read(address + page)
+            found += links(document, "Members")
+            page = own_path(document.get("Members@odata.nextLink"))
+        return found
+
+    def read_all(
+        self, address: str, paths: Sequence[str]
+    ) -> Iterator[tuple[str, Json | HeadwaterError]]:
+        """URIs and documents, a few at a time, in order; what cannot be read is its error."""
+
+        def read(path: str) -> Json | HeadwaterError:
+            try:
+                return self.read(address + path)
+            except PodRefused as error:
+                return error
+
+        if len(paths) < _FEW:
+            yield from ((address + path, read(path)) for path in paths)
+            return
+        pool = ThreadPoolExecutor(
+            self._settings.calls_per_address, thread_name_prefix="read-members"
+        )
+        try:
+            asked = [pool.submit(read, path) for path in paths]
+            for path, each in zip(paths, asked, strict=True):
+                yield address + path, each.result()
+        finally:
+            # Whoever reads no further lets nothing more be asked.
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    @contextlib.contextmanager
+    def hiding(self, text: str | None) -> Iterator[None]:
+        """Mask a text, such as a signed address, in errors of this thread before they are cut."""
+        self._last.hidden = text
+        try:
+            yield
+        finally:
+            self._last.hidden = None
+
     def read_if_any(self, uri: str) -> Json | None:
         """A document; None where the service says that there is none."""
         try:
@@ -135,8 +214,12 @@ class Connections:
         except Absent:
             return Progress(Stage.GONE)
         except PodRefused as error:
-            # A monitor answers as the order itself would have: it was refused in the end.
-            return Progress(Stage.FAILED, message=str(error))
+            status = error.status or 0
+            if 400 <= status < 500:
+                # A monitor answers as the order itself would have: it was refused in the end.
+                return Progress(Stage.FAILED, message=str(error))
+            # A service that updates itself says anything.
+            raise Unreachable(f"The operation cannot be looked at now: {error}") from error
         return state
 
     def read_state(self, uri: str) -> Progress:
@@ -170,8 +253,8 @@ class Connections:
     ) -> _Result:
         """Call, and translate errors by meaning."""
         with self._turn(address) as known:
-            self._last.retry_after = ""
-            self._last.location = None
+            self._last.retry_after, self._last.location = "", None
+            self._last.etag = self._last.status = None
             began = False
             try:
                 if known.root is None:
@@ -193,15 +276,24 @@ class Connections:
                 address, threading.BoundedSemaphore(settings.calls_per_address)
             )
         self._check_open(known)
-        if not places.acquire(timeout=settings.timeout):
+        # A thread that waits for a hung address is one that nobody else has.
+        if not places.acquire(timeout=min(_TURN, settings.timeout)):
             raise Unreachable(
                 f"{settings.calls_per_address} calls to {address} are still unanswered."
             )
+        tries = False
         try:
             # It may have been closed while this call waited for its turn.
             self._check_open(known)
+            if known.silences >= settings.breaker_failures:
+                with self._lock:
+                    if known.tried:
+                        raise Unreachable(f"Another call tries whether {address} answers again.")
+                    known.tried = tries = True
             yield known
         finally:
+            if tries:
+                known.tried = False
             places.release()
 
     def _check_open(self, known: _Address) -> None:
@@ -220,28 +312,43 @@ class Connections:
 
     def _meant(self, known: _Address, error: Exception, *, order: bool) -> HeadwaterError:
         """What an error means for whoever called."""
+        hidden = getattr(self._last, "hidden", None)
+
+        def told(text: object) -> str:
+            return shorten(scrub(str(text), secrets_in(hidden)))
+
+        status: int | None = self._last.status
         match error:
             case exceptions.AccessError():
-                return LoginRefused(f"Login refused: {shorten(error.message)}")
-            case exceptions.HTTPError():
-                text = shorten(f"{error.status_code}: {error.detail or error.message}")
-                if error.status_code in _BUSY:
-                    return Unreachable(text, self._retry_after())
-                if error.status_code == _CHANGED:
-                    return PodChanged(text)
-                return Absent(text) if error.status_code in _ABSENT else PodRefused(text)
+                known.silences = 0
+                return LoginRefused(f"Login refused: {told(error.message)}")
             case exceptions.ConnectionError():
                 self._silent(known)
-                text = shorten(error.message)
                 if order and not _never_sent(error):
-                    return NoAnswer(text)
-                return Unreachable(text)
-        return PodRefused(shorten(f"{type(error).__name__}: {error}"))
+                    return NoAnswer(told(error.message))
+                return Unreachable(told(error.message))
+            case exceptions.HTTPError():
+                status = error.status_code
+                text = told(f"{status}: {error.detail or error.message}")
+            case _:
+                # sushy itself breaks on some bodies of errors.
+                text = told(f"{type(error).__name__}: {error}")
+        known.silences = 0
+        if order and status in _DOUBTFUL:
+            return NoAnswer(text)
+        if status in _BUSY:
+            return Unreachable(text, self._retry_after())
+        if status == _CHANGED:
+            return PodChanged(text, status)
+        return Absent(text, status) if status in _ABSENT else PodRefused(text, status)
 
     def _log_in(self, address: str, known: _Address) -> None:
-        with known.login:
+        if not known.login.acquire(timeout=min(_TURN, self._settings.timeout)):
+            raise Unreachable(f"Another call is logging in at {address}.")
+        try:
             if known.root is not None:
                 return
+            self._check_open(known)
             settings = self._settings
             made = _Connector(
                 address,
@@ -260,24 +367,43 @@ class Connections:
                 made._session.mount("https://", _Pinned(settings.fingerprint))
             known.root = sushy.Sushy(address, settings.username, settings.password, connector=made)
             known.connector = made
+        finally:
+            known.login.release()
 
     def _heard(self, response: requests.Response) -> None:
         """Take down of an answer what sushy does not hand on."""
+        self._last.status = response.status_code
         self._last.retry_after = response.headers.get("Retry-After", "")
-        location = response.headers.get("Location", "")
+        self._last.etag = response.headers.get("ETag")
         # Its path only: a service does not send us, with our session, to another one.
-        self._last.location = urlsplit(location).path or None
+        self._last.location = own_path(urlsplit(response.headers.get("Location", "")).path)
         self._last.operation = None
         if response.status_code == 202:
             self._last.operation = _task_path(response) or self._last.location
 
     def _retry_after(self) -> float | None:
         said: str = getattr(self._last, "retry_after", "")
-        return float(said) if said.isascii() and said.isdigit() else None
+        if not (said.isascii() and said.isdigit()):
+            return None
+        return min(float(said), _LONGEST_WAIT)
 
 
 class _Connector(connector.Connector):  # type: ignore[misc]
-    """Never repeats a write without its condition, as sushy does after a 412."""
+    """Goes nowhere else, and never repeats a write without its condition after a 412."""
+
+    def _op(self, method: str, path: str = "", *arguments: Any, **options: Any) -> Any:
+        if split(urljoin(self._url, path))[0] != split(self._url)[0]:
+            raise PodRefused(f"The service sends us to {shorten(path)}, which is not itself.")
+        options.setdefault("allow_redirects", False)
+        answer = super()._op(method, path, *arguments, **options)
+        if 300 <= answer.status_code < 400:
+            where = shorten(answer.headers.get("Location", "somewhere"))
+            raise PodRefused(
+                f"The service sends us to {where}. Give the address that answers itself, such as "
+                "https instead of http.",
+                answer.status_code,
+            )
+        return answer
 
     def patch(
         self,
@@ -325,8 +451,8 @@ def _task_path(response: requests.Response) -> str | None:
         said = response.json()
     except ValueError:
         return None
-    path = said.get("@odata.id") if isinstance(said, dict) and "TaskState" in said else None
-    return path if isinstance(path, str) and path.startswith("/") else None
+    is_task = isinstance(said, dict) and "TaskState" in said
+    return own_path(said.get("@odata.id")) if is_task else None
 
 
 def _progress(status: int, said: Json, after: float | None) -> Progress:
@@ -357,8 +483,11 @@ def _messages(said: Json) -> str | None:
 def _never_sent(error: BaseException) -> bool:
     """Whether no connection could be made for a call."""
     cause = error.__context__
-    if isinstance(cause, requests.exceptions.ConnectTimeout | requests.exceptions.SSLError):
+    if isinstance(cause, requests.exceptions.ConnectTimeout):
         return True
+    if isinstance(cause, requests.exceptions.SSLError):
+        # Of a certificate it is known before anything is sent; TLS can break later, too.
+        return "CERTIFICATE_VERIFY_FAILED" in repr(cause) or "ingerprint" in repr(cause)
     # requests has one class for connections that failed and those that broke.
     return isinstance(cause, requests.exceptions.ConnectionError) and (
         "NewConnectionError" in repr(cause) or "Failed to establish" in str(cause)

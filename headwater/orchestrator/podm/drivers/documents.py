@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Redfish documents say, of which any part may be missing or of another kind. Pure."""
+"""What Redfish documents say, of which any part may be missing or absurd. Pure."""
 
+import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from headwater.common.redact import storable
 from headwater.common.states import ComponentKind
 from headwater.db.pod_records import Reading, SeenComponent, SeenMachine
 
@@ -13,6 +16,12 @@ Json = Mapping[str, Any]
 _SYSTEM = ("Manufacturer", "Model", "SerialNumber", "SKU", "UUID", "AssetTag", "BiosVersion")
 
 _GIB = 2**30
+
+#: What columns of databases hold.
+_LARGEST = 2**31 - 1
+
+#: A path on the service itself; anything else could lead us, with our login, to another host.
+_PATH = re.compile(r"/(?!/)[!-~]{0,900}")
 
 
 def part(document: Json, *names: str) -> Json:
@@ -31,10 +40,19 @@ def items(document: Json, name: str) -> Iterator[Json]:
             yield each
 
 
+def own_path(value: object) -> str | None:
+    """A path on the service itself; None for whatever else it is."""
+    return value if isinstance(value, str) and _PATH.fullmatch(value) else None
+
+
 def link(document: Json, *names: str) -> str | None:
     """The path that an object within objects leads to."""
-    path = part(document, *names).get("@odata.id")
-    return path if isinstance(path, str) and path.startswith("/") else None
+    return own_path(part(document, *names).get("@odata.id"))
+
+
+def target(document: Json, action: str) -> str | None:
+    """The path of an action."""
+    return own_path(part(document, "Actions", action).get("target"))
 
 
 def links(document: Json, name: str) -> list[str]:
@@ -45,7 +63,7 @@ def links(document: Json, name: str) -> list[str]:
 
 def word(value: object) -> str | None:
     """A short text."""
-    return value[:16] if isinstance(value, str) else None
+    return storable(value)[:16] if isinstance(value, str) else None
 
 
 def machine(uri: str, document: Json) -> SeenMachine:
@@ -55,7 +73,7 @@ def machine(uri: str, document: Json) -> SeenMachine:
         name=_name(document, uri),
         power_state=word(document.get("PowerState")),
         health=_health(document),
-        cpus=_integer(part(document, "ProcessorSummary").get("Count")),
+        cpus=_cores(part(document, "ProcessorSummary")),
         memory_mib=_times(part(document, "MemorySummary").get("TotalSystemMemoryGiB"), 1024),
         properties=_texts(document, _SYSTEM),
         composed=document.get("SystemType") == "Composed",
@@ -78,13 +96,13 @@ def block(uri: str, address: str, document: Json, parts: Mapping[str, Json]) -> 
     kinds = document.get("ResourceBlockType")
     types = [each for each in kinds if isinstance(each, str)] if isinstance(kinds, list) else []
     state = part(document, "CompositionStatus").get("CompositionState")
-    known_state = state[:32] if isinstance(state, str) else None
+    known_state = storable(state)[:32] if isinstance(state, str) else None
 
     def total(name: str, *fields: str) -> float | None:
         found = [parts.get(path, {}) for path in links(document, name)]
         numbers = [_first_number(each, fields) for each in found]
         known = [each for each in numbers if each is not None]
-        return sum(known) if known else None
+        return min(sum(known), _LARGEST * _GIB) if known else None
 
     systems = [parts.get(path, {}) for path in links(document, "ComputerSystems")]
     cores = total("Processors", "TotalCores")
@@ -99,7 +117,7 @@ def block(uri: str, address: str, document: Json, parts: Mapping[str, Json]) -> 
         uri,
         _name(document, uri),
         _health(document),
-        cpus=None if cores is None else int(cores),
+        cpus=None if cores is None else min(int(cores), _LARGEST),
         memory_mib=None if memory is None else int(memory),
         size_gib=None if drives is None else int(drives / _GIB),
         state=known_state,
@@ -150,7 +168,10 @@ def readings(documents: Mapping[str, Json]) -> Iterator[Reading]:
 
 
 def _reading(metric: str, sensor: Json, value: object) -> Iterator[Reading]:
+    # Temperatures may be below zero.
     number = _number(value)
+    if number is None and isinstance(value, int | float) and -1000 < value < 0:
+        number = float(value)
     if number is not None:
         yield Reading(metric, _name(sensor, "")[:63], number)
 
@@ -165,7 +186,7 @@ def _component(
 
 def _name(document: Json, uri: str) -> str:
     said = document.get("Name") or document.get("Id") or document.get("MemberId")
-    return str(said or uri.rpartition("/")[2])[:255]
+    return storable(str(said or uri.rpartition("/")[2]))[:255]
 
 
 def _health(document: Json) -> str | None:
@@ -181,14 +202,26 @@ def _gib(document: Json) -> int | None:
     return None if size is None else int(size / _GIB)
 
 
+def _cores(summary: Json) -> int | None:
+    """Cores, or processors where the machine does not tell (before DMTF's schema 1.14)."""
+    cores = _integer(summary.get("CoreCount"))
+    return _integer(summary.get("Count")) if cores is None else cores
+
+
 def _integer(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    number = _number(value)
+    return None if number is None or number > _LARGEST else int(number)
 
 
 def _number(value: object) -> float | None:
+    """A number that is none below zero, as nothing here is; Python's JSON reads NaN and 1e999."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) and 0 <= number <= _LARGEST * _GIB else None
 
 
 def _times(value: object, factor: int) -> int | None:

@@ -217,9 +217,13 @@ class FakePod:
         _answer(blocks[0])
         with _world.lock:
             return next(
-                (uri for uri, each in _world.machines.items() if set(blocks) <= set(each.blocks)),
+                (uri for uri, each in _world.machines.items() if set(blocks) == set(each.blocks)),
                 None,
             )
+
+    def is_composing(self, blocks: Sequence[str]) -> bool:
+        """Never: a machine is there as soon as it is ordered."""
+        return False
 
     def decompose(self, uri: str) -> Operation | None:
         """At once."""

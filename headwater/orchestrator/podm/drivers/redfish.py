@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import sushy
 
+from headwater.common.errors import HeadwaterError
 from headwater.common.states import BootDevice, PowerAction
 from headwater.db.pod_records import Reading, SeenComponent, SeenMachine
 from headwater.orchestrator.podm.drivers import (
@@ -128,10 +129,13 @@ class BmcFleet:
         """Insert or eject; a drive that is full is emptied first."""
         drive = self._connections.system(uri, _cd_drive)
         ordered = None
-        if drive.json.get("Inserted"):
-            ordered = self._connections.order_system(uri, lambda system: drive.eject_media())
-        if image is not None:
-            ordered = self._connections.order_system(uri, lambda system: drive.insert_media(image))
+        with self._connections.hiding(image):
+            if drive.json.get("Inserted"):
+                ordered = self._connections.order_system(uri, lambda system: drive.eject_media())
+            if image is not None:
+                ordered = self._connections.order_system(
+                    uri, lambda system: drive.insert_media(image)
+                )
         return ordered
 
     def bios(self, uri: str) -> Bios:
@@ -155,8 +159,8 @@ class BmcFleet:
         if unknown:
             raise PodRefused(f"The machine has no such BIOS attributes: {', '.join(unknown)}.")
         settings = link(now, "@Redfish.Settings", "SettingsObject") or path
-        return self._connections.order(
-            "PATCH", address + settings, {"Attributes": dict(attributes)}
+        return self._connections.change(
+            address + settings, lambda present: {"Attributes": dict(attributes)}
         )
 
     def firmware(self, uri: str) -> Mapping[str, str]:
@@ -172,10 +176,9 @@ class BmcFleet:
     def update_firmware(self, uri: str, image: str) -> Operation | None:
         """SimpleUpdate; the machine is named where the service has several."""
         address, path = split(uri)
-        action = part(self._update_service(address), "Actions", "#UpdateService.SimpleUpdate").get(
-            "target"
-        )
-        if not isinstance(action, str):
+        service = self._update_service(address)
+        action = documents.target(service, "#UpdateService.SimpleUpdate")
+        if action is None:
             raise PodRefused("The service cannot update firmware from an address.")
         body: dict[str, Any] = {
             "ImageURI": image,
@@ -183,7 +186,8 @@ class BmcFleet:
         }
         if len(self._systems(address)) > 1:
             body["Targets"] = [path]
-        return self._connections.order("POST", address + action, body)
+        with self._connections.hiding(image):
+            return self._connections.order("POST", address + action, body)
 
     def add_volume(self, uri: str, volume: NewVolume) -> Operation | None:
         """Make it on the first controller that has volumes."""
@@ -216,6 +220,10 @@ class BmcFleet:
     def composed(self, blocks: Sequence[str]) -> str | None:
         """Never."""
         return None
+
+    def is_composing(self, blocks: Sequence[str]) -> bool:
+        """Never."""
+        return False
 
     def decompose(self, uri: str) -> Operation | None:
         """Refused."""
@@ -286,15 +294,17 @@ class BmcFleet:
         return link(self._connections.root(address), name)
 
     def _systems(self, address: str) -> list[str]:
-        path = self._linked(address, "Systems") or _SYSTEMS
-        return links(self._connections.read(address + path), "Members")
+        return self._connections.members(address, self._linked(address, "Systems") or _SYSTEMS)
 
     def _all(self, address: str, collection: str | None) -> Iterator[tuple[str, Json]]:
         """URIs and documents of a collection; none where there is no collection."""
         if collection is None:
             return
-        for path in links(self._connections.read(address + collection), "Members"):
-            yield address + path, self._connections.read(address + path)
+        paths = self._connections.members(address, collection)
+        for uri, document in self._connections.read_all(address, paths):
+            if isinstance(document, HeadwaterError):
+                raise document
+            yield uri, document
 
     def _members(
         self, address: str, where: str | list[str] | None, unread: list[str]
@@ -306,15 +316,15 @@ class BmcFleet:
             paths = where
         else:
             try:
-                paths = links(self._connections.read(address + where), "Members")
+                paths = self._connections.members(address, where)
             except PodRefused:
                 unread.append(address + where)
                 return
-        for path in paths:
-            try:
-                yield address + path, self._connections.read(address + path)
-            except PodRefused:
-                unread.append(address + path)
+        for uri, document in self._connections.read_all(address, paths):
+            if isinstance(document, HeadwaterError):
+                unread.append(uri)
+            else:
+                yield uri, document
 
 
 class PodManager(BmcFleet):
@@ -340,12 +350,20 @@ class PodManager(BmcFleet):
     def _block(self, uri: str, address: str, document: Json) -> SeenComponent:
         names = ("Processors", "Memory", "Drives", "ComputerSystems")
         paths = [path for name in names for path in links(document, name)]
-        parts = {path: self._connections.read_if_any(address + path) or {} for path in paths}
+        read = self._connections.read_all(address, paths)
+        # A part that cannot be read counts nothing; the block is there.
+        parts = {split(at)[1]: each for at, each in read if not isinstance(each, HeadwaterError)}
         return documents.block(uri, address, document, parts)
 
     def compose(self, name: str, blocks: Sequence[str]) -> Operation | None:
-        """Specific composition: a POST of the blocks to the systems."""
+        """Specific composition: a POST of the blocks to the systems.
+
+        PodRefused where one of them is in use: the inventory may be old, and a machine of theirs
+        would be taken for ours.
+        """
         address, _ = split(blocks[0])
+        for each in blocks:
+            self._check_free(each)
         path = self._linked(address, "Systems") or _SYSTEMS
         return self._connections.order(
             "POST",
@@ -356,11 +374,26 @@ class PodManager(BmcFleet):
     def composed(self, blocks: Sequence[str]) -> str | None:
         """Read which system the first of the blocks is in, and whether it has the others."""
         address, _ = split(blocks[0])
-        block = self._connections.read(blocks[0])
+        block = self._connections.read_if_any(blocks[0]) or {}
         for path in links(part(block, "Links"), "ComputerSystems"):
-            if set(self.blocks(address + path)) >= set(blocks):
+            if set(self.blocks(address + path)) == set(blocks):
                 return address + path
         return None
+
+    def is_composing(self, blocks: Sequence[str]) -> bool:
+        """Read what the blocks say; one that is gone says nothing."""
+        found = (self._connections.read_if_any(each) or {} for each in blocks)
+        return any(_composition_state(each) == "Composing" for each in found)
+
+    def _check_free(self, block: str) -> None:
+        document = self._connections.read(block)
+        state = _composition_state(document)
+        used = links(part(document, "Links"), "ComputerSystems")
+        if used or state not in (None, "Unused") or document.get("Reserved") is True:
+            raise PodRefused(
+                f"The resource block {split(block)[1]} is in use ({state}); 'pod sync' reads the "
+                "inventory anew."
+            )
 
     def decompose(self, uri: str) -> Operation | None:
         """Delete the system; one that is gone is taken apart."""
@@ -386,17 +419,20 @@ class PodManager(BmcFleet):
 
     def _change(self, uri: str, action: str, block: str, whole: Sequence[str]) -> Operation | None:
         address, _ = split(uri)
-        actions = part(self._connections.read(uri), "Actions")
-        target = part(actions, f"#ComputerSystem.{action}").get("target")
-        if isinstance(target, str):
+        target = documents.target(self._connections.read(uri), f"#ComputerSystem.{action}")
+        if target is not None:
             return self._connections.order(
                 "POST", address + target, {"ResourceBlock": _reference(block)}
             )
         listed = {"Links": {"ResourceBlocks": [_reference(each) for each in whole]}}
-        return self._connections.order("PATCH", uri, listed)
+        return self._connections.change(uri, lambda present: listed)
 
 
 _FIXED = "These machines are what they are: only a pod manager composes (driver redfish)."
+
+
+def _composition_state(block: Json) -> object:
+    return part(block, "CompositionStatus").get("CompositionState")
 
 
 def _reference(uri: str) -> dict[str, str]:

@@ -92,6 +92,7 @@ TABLE = {
     "headwater:nodes:media": {"admin"},
     "headwater:nodes:boot_image": {"admin"},
     "headwater:nodes:release": {"admin"},
+    "headwater:nodes:forget": {"admin"},
     "headwater:nodes:bios": {"admin"},
     "headwater:nodes:show_bios": FLEET,
     "headwater:nodes:firmware": {"admin"},

@@ -13,7 +13,7 @@ from headwater.common.errors import LeaseLost, LoginRefused, NoAnswer, Unreachab
 from headwater.common.secrets import KeyRing
 from headwater.common.states import Availability, BootDevice, PowerAction
 from headwater.db import nodes, pods
-from headwater.db.pod_records import ClaimedTask, Pod
+from headwater.db.pod_records import ClaimedTask, Pod, SeenMachine
 from headwater.engine.outcome import Failed, Retry
 from headwater.engine.tracked import Cancelled, Completed, Doubtful, Result, TaskWork, Waiting
 from headwater.orchestrator.podm.access import PodAccess, PodAccessSettings
@@ -40,6 +40,9 @@ class Machine:
 
     def inventory(self, address: str) -> Inventory:
         return self.shows(address)
+
+    def system(self, uri: str) -> SeenMachine | None:
+        return seen(uri, power_state=self.state)
 
     def power_state(self, uri: str) -> str | None:
         return self.state
