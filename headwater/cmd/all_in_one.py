@@ -34,7 +34,14 @@ def _serve(conf: cfg.ConfigOpts) -> None:
     opened = build.database(conf, embedded=True)
     keys = build.key_ring(conf, embedded=True)
     worker = build.worker(conf, known, opened, keys)
-    periodic = build.periodic_runner(conf, known, opened, keys, worker.wake, worker.owner)
+    pod_workers = build.pod_workers(conf, opened, keys, PodService)
+
+    def wake_service(service: PodService) -> None:
+        pod_workers[service].look()
+
+    periodic = build.periodic_runner(
+        conf, known, opened, keys, worker.wake, worker.owner, wake_service
+    )
     notifier = DirectNotifier(worker.wake)
     rules = policies.load(conf, known)
     addresses = deploy.addresses(conf, list(known))
@@ -51,7 +58,6 @@ def _serve(conf: cfg.ConfigOpts) -> None:
         for item in addresses
     ]
     presence = Presence(opened, worker.owner, "all-in-one")
-    pod_workers = build.pod_workers(conf, opened, keys, PodService)
     engine = EngineWorkerService(
         lambda: [worker, *pod_workers.values(), periodic, presence], conf.graceful_shutdown_timeout
     )
@@ -64,7 +70,7 @@ def _serve(conf: cfg.ConfigOpts) -> None:
             rules,
             opened,
             keys,
-            rest_api.Wakes(worker.look, lambda service: pod_workers[service].look()),
+            rest_api.Wakes(worker.look, wake_service),
             brokers=(),
         ),
     )

@@ -45,7 +45,7 @@ def store(
         now = clock.now()
         _store_machines(connection, pod_id, machines, frozenset(silent), now)
         scope = sa.and_(component.c.pod_id == pod_id, component.c.kind.in_(_OF_PODS))
-        rows = {_hash(each.uri): _component(each, now) for each in components}
+        rows = {hash_of_uri(each.uri): _component(each, now) for each in components}
         _store(connection, component, scope, {"pod_id": pod_id}, rows, frozenset(silent))
         connection.execute(
             pod.update().where(pod.c.id == pod_id).values(synced_at=moments.now(database))
@@ -59,7 +59,7 @@ def _store_machines(
     silent: frozenset[str],
     now: datetime,
 ) -> None:
-    rows = {_hash(each.uri): _machine(each, now) for each in machines}
+    rows = {hash_of_uri(each.uri): _machine(each, now) for each in machines}
     _store(connection, machine, machine.c.pod_id == pod_id, {"pod_id": pod_id}, rows, silent)
 
 
@@ -73,7 +73,7 @@ def store_parts(
     """Write the parts of these kinds that a machine showed."""
     now = clock.now()
     scope = sa.and_(component.c.machine_id == owner.id, component.c.kind.in_(sorted(kinds)))
-    rows = {_hash(each.uri): _component(each, now) for each in parts}
+    rows = {hash_of_uri(each.uri): _component(each, now) for each in parts}
     fixed = {"pod_id": owner.pod_id, "machine_id": owner.id}
     with database.write() as connection:
         _store(connection, component, scope, fixed, rows, frozenset())
@@ -89,7 +89,7 @@ def note_machine(database: Database, machine_id: int, seen: SeenMachine) -> None
 
 def add_machine(connection: sa.Connection, pod_id: int, seen: SeenMachine, known: str) -> int:
     """Write a machine that was just made, as `known` unless it was seen before; its row id."""
-    key = _hash(seen.uri)
+    key = hash_of_uri(seen.uri)
     where = sa.and_(machine.c.pod_id == pod_id, machine.c.uri_hash == key)
     values = _machine(seen, clock.now())
     if not connection.execute(machine.update().where(where).values(values)).rowcount:
@@ -174,7 +174,8 @@ def _is_behind(uri: str, silent: frozenset[str]) -> bool:
     return uri in silent or uri.rpartition("/")[0] in silent or address in silent
 
 
-def _hash(uri: str) -> str:
+def hash_of_uri(uri: str) -> str:
+    """The `uri_hash` of a row."""
     return hashlib.sha256(uri.encode()).hexdigest()
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What Redfish documents say, of which any part may be missing or of another kind. Pure."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -188,7 +189,12 @@ def _integer(value: object) -> int | None:
 def _number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    # JSON of BMCs has NaN and Infinity, of which no number of anything can be made.
+    return number if math.isfinite(number) else None
 
 
 def _times(value: object, factor: int) -> int | None:
