@@ -46,10 +46,7 @@ def write(connection: sa.Connection, pod_id: int, events: Sequence[NewEvent]) ->
 
 @retried
 def receive(database: Database, pod_id: int, events: Sequence[NewEvent]) -> int:
-    """Write what a pod sent, as far as it may send so much; how many were written.
-
-    None where the pod was deleted meanwhile.
-    """
+    """Write what a pod sent, as far as it may send so much; how many were written."""
     with database.write() as connection:
         there = connection.execute(
             sa.select(pod.c.id).where(pod.c.id == pod_id).with_for_update(key_share=True)
@@ -68,7 +65,7 @@ def receive(database: Database, pod_id: int, events: Sequence[NewEvent]) -> int:
     return len(taken)
 
 
-def machine_of(
+def machines_of(
     database: Database, pod_id: int, address: str, paths: Sequence[str]
 ) -> dict[str, tuple[int, str]]:
     """Row id and uuid of the machine that each path of an address is about, as far as one is.

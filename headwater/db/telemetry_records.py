@@ -17,8 +17,8 @@ class Threshold:
     severity: Severity
     above: float | None = None
     below: float | None = None
-    #: The value at which it is over; None: the same.
-    clear: float | None = None
+    #: How far back the value has to be until it is over.
+    hysteresis: float = 0.0
 
 
 @dataclass(frozen=True)

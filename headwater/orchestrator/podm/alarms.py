@@ -91,11 +91,11 @@ def _crossed(
 
 
 def _is_crossed(threshold: Threshold, value: float, before: bool) -> bool:
-    clear = threshold.clear if before else None
+    back = threshold.hysteresis if before else 0.0
     if threshold.above is not None:
-        return value > (threshold.above if clear is None else clear)
+        return value > threshold.above - back
     if threshold.below is not None:
-        return value < (threshold.below if clear is None else clear)
+        return value < threshold.below + back
     return False
 
 

@@ -45,7 +45,7 @@ def subscribe(work: TaskWork, place: Place) -> Result:
     lost = [each.id for each in known if each.address in due and each.possible and not each.uri]
     subscriptions.forget(place.database, lost)
     made, none, failed = _make(work, place, base, due) if due else (0, 0, {})
-    seconds = _AGAIN if failed else _RENEW
+    seconds = _RENEW if base and not failed else _AGAIN
     telemetry.subscribe_later(place.database, place.pod.id, place.pod.updated_at, seconds)
     result = {
         "subscribed": made,
