@@ -20,11 +20,14 @@ class ListAll(command.Lister):  # type: ignore[misc]
         """Filter and page."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("--pod", metavar="<pod>", help="Only those of this pod.")
+        tasks.add_refresh(parser)
         options.add_paging(parser, "machine")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         """One row per machine."""
+        if parsed_args.refresh:
+            tasks.refresh(self.app, "/v1/machines", pod=parsed_args.pod, limit=1)
         found = self.app.client_manager.headwater.pages(
             "/v1/machines",
             "machines",
@@ -54,12 +57,15 @@ class Show(command.ShowOne):  # type: ignore[misc]
         """Take the machine."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("machine", metavar="<machine>", help="Id or name of the machine.")
+        tasks.add_refresh(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
         """One field per property."""
         api = self.app.client_manager.headwater
-        machine_id = _id_of(api, parsed_args.machine)
+        machine_id = id_of(api, parsed_args.machine)
+        if parsed_args.refresh:
+            tasks.refresh(self.app, path_of("machines", machine_id))
         found = api.get(path_of("machines", machine_id))["machine"]
         shown = {**found, "properties": format_columns.DictColumn(found["properties"])}
         return tuple(shown), tuple(shown.values())
@@ -77,7 +83,7 @@ class Power(command.Command):  # type: ignore[misc]
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Order it for each; all names are looked up before the first order."""
         api = self.app.client_manager.headwater
-        ids = [_id_of(api, each) for each in parsed_args.machines]
+        ids = [id_of(api, each) for each in parsed_args.machines]
         body = {"action": parsed_args.action}
         ordered = [
             api.send("POST", path_of("machines", each, "power"), body)["task"] for each in ids
@@ -85,7 +91,7 @@ class Power(command.Command):  # type: ignore[misc]
         return tasks.ordered(self.app, ordered, wait=parsed_args.wait)
 
 
-def _id_of(api: Api, machine: str) -> str:
+def id_of(api: Api, machine: str) -> str:
     """The id of a machine that is given by id or name. CommandError unless it is one."""
     try:
         return str(uuid.UUID(machine))

@@ -3,11 +3,13 @@
 
 import argparse
 
+from osc_lib import exceptions
 from osc_lib.cli import format_columns
 from osc_lib.command import command
 
 from headwater.client import options, tasks
 from headwater.client.columns import Columns, Rows
+from headwater.client.machines import id_of
 from headwater.client.rest import Json, path_of
 from headwater.client.single import OnOne
 
@@ -18,26 +20,70 @@ class _Named(OnOne):
     argument = ("name", "node", "Name of the node.")
 
 
+def add_needs(parser: argparse.ArgumentParser) -> None:
+    """What a node needs."""
+    parser.add_argument("--pod", metavar="<pod>", help="Where (default: wherever it fits).")
+    for name, text in (
+        ("cpus", "At least so many processors."),
+        ("memory-mib", "At least so much memory."),
+        ("storage-gib", "At least so much on drives."),
+    ):
+        parser.add_argument(f"--{name}", type=options.positive, metavar="<number>", help=text)
+    options.add_labels(parser, "That the pod has to have; of several all must match.")
+
+
+def needs(parsed_args: argparse.Namespace) -> Json:
+    """What of it is given."""
+    names = ("pod", "cpus", "memory_mib", "storage_gib")
+    found = {name: getattr(parsed_args, name) for name in names}
+    if parsed_args.label:
+        found["labels"] = dict(parsed_args.label)
+    return {name: value for name, value in found.items() if value is not None}
+
+
 class Compose(_Named, command.ShowOne):  # type: ignore[misc]
-    """Compose a node: have the smallest free machine that fits to yourself."""
+    """Compose a node: have what fits best to yourself.
+
+    Of resource blocks a machine is made; the node is 'composing' until it is there.
+    """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Take what it needs."""
         parser = super().get_parser(prog_name)
-        parser.add_argument("--pod", metavar="<pod>", help="Where (default: wherever it fits).")
-        for name, text in (("cpus", "At least so many processors."), ("memory-mib", "At least.")):
-            parser.add_argument(f"--{name}", type=options.positive, metavar="<number>", help=text)
+        parser.add_argument("--flavor", metavar="<flavor>", help="Name of a flavor.")
+        add_needs(parser)
+        parser.add_argument(
+            "--wait", action="store_true", help="Watch until a machine that is made is there."
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
         """Reserve it."""
-        wanted = {
-            "name": parsed_args.name,
-            "pod": parsed_args.pod,
-            "cpus": parsed_args.cpus,
-            "memory_mib": parsed_args.memory_mib,
-        }
-        given = {name: value for name, value in wanted.items() if value is not None}
+        given = {"name": parsed_args.name, **needs(parsed_args)}
+        if parsed_args.flavor is not None:
+            given["flavor"] = parsed_args.flavor
+        node = self.api.send("POST", "/v1/nodes", {"node": given})["node"]
+        if parsed_args.wait and node["state"] == "composing":
+            made = list(self.api.pages("/v1/tasks", "tasks", 1, machine=node["id"]))
+            if tasks.ordered(self.app, made, wait=True):
+                raise exceptions.CommandError(f"The node {parsed_args.name!r} was not composed.")
+            node = self.api.get(path_of("nodes", parsed_args.name))["node"]
+        return _columns(node)
+
+
+class Adopt(_Named, command.ShowOne):  # type: ignore[misc]
+    """Make a node of one machine, as it is."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Take the machine."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("machine", metavar="<machine>", help="Id or name of the machine.")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Columns:
+        """Reserve it."""
+        machine = id_of(self.api, parsed_args.machine)
+        given = {"name": parsed_args.name, "machine": machine}
         return _columns(self.api.send("POST", "/v1/nodes", {"node": given})["node"])
 
 
@@ -56,9 +102,14 @@ class ListAll(command.Lister):  # type: ignore[misc]
             "/v1/nodes", "nodes", parsed_args.limit, marker=parsed_args.marker
         )
         header = ("Name", "State", "Pod", "Machine", "Power", "CPUs", "Memory MiB")
-        names = ("pod", "name", "power_state", "cpus", "memory_mib")
+        names = ("name", "power_state", "cpus", "memory_mib")
         return header, (
-            (each["name"], each["state"], *(each["machine"][name] for name in names))
+            (
+                each["name"],
+                each["state"],
+                each["pod"],
+                *((each["machine"] or {}).get(name) for name in names),
+            )
             for each in found
         )
 
@@ -91,8 +142,10 @@ class Power(command.Command):  # type: ignore[misc]
         return tasks.ordered(self.app, ordered, wait=parsed_args.wait)
 
 
-class _Ordered(_Named):
+class Ordered(OnOne):
     """A command that orders something for one node."""
+
+    argument = _Named.argument
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Take whether to watch."""
@@ -102,12 +155,12 @@ class _Ordered(_Named):
 
     def order(self, parsed_args: argparse.Namespace, what: str, body: Json) -> int:
         """Send it; the exit code."""
-        path = path_of("nodes", parsed_args.name, what)
+        path = path_of("nodes", parsed_args.name, *what.split("/"))
         task = self.api.send("POST", path, body)["task"]
         return tasks.ordered(self.app, [task], wait=parsed_args.wait)
 
 
-class Boot(_Ordered):
+class Boot(Ordered):
     """Let a node boot from something else the next time."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -123,7 +176,7 @@ class Boot(_Ordered):
         return self.order(parsed_args, "boot", body)
 
 
-class BootImage(_Ordered):
+class BootImage(Ordered):
     """Boot a node from an image: virtual CD, boot once, power on or reset. One task."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -137,7 +190,7 @@ class BootImage(_Ordered):
         return self.order(parsed_args, "boot_image", {"image": parsed_args.image})
 
 
-class InsertMedia(_Ordered):
+class InsertMedia(Ordered):
     """Insert an image into a node's virtual CD drive."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -151,7 +204,7 @@ class InsertMedia(_Ordered):
         return self.order(parsed_args, "media", {"image": parsed_args.image})
 
 
-class EjectMedia(_Ordered):
+class EjectMedia(Ordered):
     """Eject what is in a node's virtual CD drive."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -159,8 +212,8 @@ class EjectMedia(_Ordered):
         return self.order(parsed_args, "media", {"image": None})
 
 
-class Delete(_Ordered):
-    """Take a node apart: its machine is switched off, and then free for others."""
+class Delete(Ordered):
+    """Take a node apart: its machine is switched off, and then free for others or taken apart."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Order it."""
@@ -171,6 +224,6 @@ def _columns(node: Json) -> Columns:
     shown = {
         **node,
         "requirements": format_columns.DictColumn(node["requirements"]),
-        "machine": format_columns.DictColumn(node["machine"]),
+        "machine": format_columns.DictColumn(node["machine"] or {}),
     }
     return tuple(shown), tuple(shown.values())

@@ -48,6 +48,18 @@ def label(text: str) -> tuple[str, str]:
     return name, value
 
 
+def add_labels(parser: argparse.ArgumentParser, text: str, *, required: bool = False) -> None:
+    """--label, which may be given several times."""
+    parser.add_argument(
+        "--label",
+        type=label,
+        action="append",
+        metavar="<name>=<value>",
+        required=required,
+        help=text,
+    )
+
+
 def query_labels(labels: Iterable[tuple[str, str]] | None) -> list[str]:
     """Labels as the API's filter takes them."""
     return [f"{name}={value}" for name, value in labels or ()]

@@ -2,6 +2,7 @@
 """openstack pod ..."""
 
 import argparse
+import re
 from pathlib import Path
 
 from osc_lib import exceptions
@@ -45,12 +46,28 @@ def _add_access(parser: argparse.ArgumentParser) -> None:
         "the system trusts).",
     )
     parser.add_argument(
+        "--fingerprint",
+        type=_fingerprint,
+        metavar="<sha256>",
+        help="Trust the one certificate with this SHA-256 instead, as 'openssl x509 -noout "
+        "-fingerprint -sha256' shows it; an empty text ends that.",
+    )
+    options.add_labels(parser, "Label to pick it by; may be given several times.")
+    parser.add_argument(
         "--password-file",
         type=Path,
         metavar="<path>",
         help="File with the password in its first line. Otherwise "
         f"{passwords.POD_VARIABLE} or a prompt.",
     )
+
+
+def _fingerprint(text: str) -> str:
+    """64 hexadecimal digits, with or without colons, for argparse."""
+    plain = text.rpartition("=")[2].replace(":", "").lower()
+    if plain and not re.fullmatch(r"[0-9a-f]{64}", plain):
+        raise argparse.ArgumentTypeError(f"{text!r} is no SHA-256 of a certificate.")
+    return plain
 
 
 def _access(parsed_args: argparse.Namespace) -> Json:
@@ -67,7 +84,10 @@ def _access(parsed_args: argparse.Namespace) -> Json:
         "description": parsed_args.description,
         "ca_certificates": certificates,
     }
-    return {name: value for name, value in found.items() if value is not None}
+    access = {name: value for name, value in found.items() if value is not None}
+    if parsed_args.fingerprint is not None:
+        access["tls_fingerprint"] = parsed_args.fingerprint or None
+    return access
 
 
 def _read(option: str, file: Path) -> str:
@@ -87,7 +107,8 @@ class Add(_Named, command.ShowOne):  # type: ignore[misc]
             "--driver",
             default="bmc_fleet",
             metavar="<driver>",
-            help="How to speak to it (default: bmc_fleet, a list of BMCs with Redfish).",
+            help="How to speak to it: bmc_fleet, a list of BMCs with Redfish (default), or "
+            "redfish, a pod manager that composes machines.",
         )
         _add_access(parser)
         return parser
@@ -98,6 +119,7 @@ class Add(_Named, command.ShowOne):  # type: ignore[misc]
             "name": parsed_args.name,
             "driver": parsed_args.driver,
             **_access(parsed_args),
+            "labels": dict(parsed_args.label or ()),
             "password": passwords.read(parsed_args.password_file, passwords.POD_VARIABLE),
         }
         if "addresses" not in new:
@@ -113,6 +135,13 @@ class Set(_Named):
         parser = super().get_parser(prog_name)
         _add_access(parser)
         parser.add_argument(
+            "--unset-label",
+            action="append",
+            default=[],
+            metavar="<name>",
+            help="Label to take away; may be given several times.",
+        )
+        parser.add_argument(
             "--password",
             action="store_true",
             help=f"Change the password, read from {passwords.POD_VARIABLE} or a prompt.",
@@ -122,6 +151,12 @@ class Set(_Named):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Change what is given; addresses replace all that there were."""
         changes = _access(parsed_args)
+        if parsed_args.label or parsed_args.unset_label:
+            present = self.api.get(path_of("pods", parsed_args.name))["pod"]
+            labels = {**present["labels"], **dict(parsed_args.label or ())}
+            changes["labels"] = {
+                name: value for name, value in labels.items() if name not in parsed_args.unset_label
+            }
         if parsed_args.password or parsed_args.password_file is not None:
             changes["password"] = passwords.read(parsed_args.password_file, passwords.POD_VARIABLE)
         if not changes:
@@ -135,13 +170,18 @@ class ListAll(command.Lister):  # type: ignore[misc]
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Page."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        options.add_labels(parser, "Only those with this label; of several all must match.")
         options.add_paging(parser, "pod")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         """One row per pod."""
         found = self.app.client_manager.headwater.pages(
-            "/v1/pods", "pods", parsed_args.limit, marker=parsed_args.marker
+            "/v1/pods",
+            "pods",
+            parsed_args.limit,
+            marker=parsed_args.marker,
+            label=options.query_labels(parsed_args.label),
         )
         header = ("Name", "Driver", "Availability", "Addresses", "Synced at", "Description")
         return header, (
@@ -190,5 +230,9 @@ class Delete(_Named):
 
 
 def _columns(pod: Json) -> Columns:
-    shown = {**pod, "addresses": format_columns.ListColumn(pod["addresses"])}
+    shown = {
+        **pod,
+        "addresses": format_columns.ListColumn(pod["addresses"]),
+        "labels": format_columns.DictColumn(pod["labels"]),
+    }
     return tuple(shown), tuple(shown.values())

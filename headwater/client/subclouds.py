@@ -36,13 +36,7 @@ def _add_access(parser: argparse.ArgumentParser, required: str = "") -> None:
     parser.allow_abbrev = False
     for name, text in _ACCESS.items():
         parser.add_argument(f"--{name}", metavar=f"<{name}>", required=name == required, help=text)
-    parser.add_argument(
-        "--label",
-        type=options.label,
-        action="append",
-        metavar="<name>=<value>",
-        help="Label to pick it by; may be given several times.",
-    )
+    options.add_labels(parser, "Label to pick it by; may be given several times.")
     parser.add_argument(
         "--password-file",
         type=Path,
@@ -139,13 +133,7 @@ class ListAll(command.Lister):  # type: ignore[misc]
         parser.add_argument(
             "--availability", choices=["unknown", "online", "offline"], help="Only these."
         )
-        parser.add_argument(
-            "--label",
-            type=options.label,
-            action="append",
-            metavar="<name>=<value>",
-            help="Only those with this label; of several all must match.",
-        )
+        options.add_labels(parser, "Only those with this label; of several all must match.")
         parser.add_argument(
             "--sort-key",
             choices=[

@@ -5,6 +5,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from osc_lib import exceptions
 from osc_lib.cli import format_columns
 from osc_lib.command import command
 
@@ -13,6 +14,9 @@ from headwater.client.columns import Columns, Rows
 from headwater.client.progress import TaskProgress
 from headwater.client.rest import Json, path_of
 from headwater.client.single import OnOne
+
+#: Seconds that a command waits for one answer; then it watches.
+_PATIENCE = 20
 
 
 def add_wait(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +47,33 @@ def ordered(app: Any, tasks: Sequence[Json], *, wait: bool) -> int:
     return max(codes, default=0)
 
 
+def add_refresh(parser: argparse.ArgumentParser) -> None:
+    """--refresh."""
+    parser.add_argument("--refresh", action="store_true", help="Read it anew before it is shown.")
+
+
+def refresh(app: Any, path: str, **query: object) -> None:
+    """Let what a path shows be read anew. CommandError where that fails."""
+    answer = app.client_manager.headwater.get(path, refresh=_PATIENCE, **query)
+    if "task" in answer:
+        _result(app, answer["task"]["id"])
+
+
+def read(app: Any, path: str, noun: str) -> Json:
+    """What a pod is asked when it is asked for. CommandError where that fails."""
+    answer = app.client_manager.headwater.get(path)
+    found: Json = _result(app, answer["task"]["id"]) if "task" in answer else answer[noun]
+    return found
+
+
+def _result(app: Any, task_id: str) -> Json:
+    if _watch(app, task_id, None):
+        raise exceptions.CommandError("It could not be read.")
+    task = app.client_manager.headwater.get(path_of("tasks", task_id))["task"]
+    found: Json = task["result"]
+    return found
+
+
 def _watch(app: Any, task_id: str, timeout: int | None) -> int:
     progress = TaskProgress(app.stdout)
     task = waiting.to_its_end(app, events.TASK, task_id, progress, timeout)
@@ -63,6 +94,7 @@ class ListAll(command.Lister):  # type: ignore[misc]
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("--pod", metavar="<pod>", help="Only those of this pod.")
         parser.add_argument("--machine", metavar="<id>", help="Only those of this machine.")
+        parser.add_argument("--batch", metavar="<id>", help="Only those of this batch.")
         parser.add_argument(
             "--state",
             choices=["pending", "running", "waiting", "unknown", *events.TASK.ends],
@@ -81,6 +113,7 @@ class ListAll(command.Lister):  # type: ignore[misc]
             marker=parsed_args.marker,
             pod=parsed_args.pod,
             machine=parsed_args.machine,
+            batch=parsed_args.batch,
             state=parsed_args.state,
         )
         names = ("id", "created_at", "action", "pod", "machine", "state", "percent")

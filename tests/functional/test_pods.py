@@ -170,7 +170,10 @@ class ImageServer:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/boot.iso"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        # The default would make each end wait for half a second.
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.02,), daemon=True
+        )
         self._thread.start()
         return self
 

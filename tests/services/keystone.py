@@ -46,7 +46,9 @@ Json = dict[str, typing.Any]
 class Keystone:
     """One cloud's Keystone, in a directory of its own, on one port for as long as the object lives.
 
-    Use it as a context manager, which creates, starts and closes it, or call the methods.
+    Use it as a context manager, which creates, starts and closes it, or call the methods. With
+    `as_devstack` it is what devstack makes of Keystone: below /identity, with that address in all
+    its links, and in the catalog with a single, public endpoint without a version.
     """
 
     def __init__(
@@ -54,6 +56,8 @@ class Keystone:
         region_name: str,
         directory: pathlib.Path,
         services_python: pathlib.Path = SERVICES_PYTHON,
+        *,
+        as_devstack: bool = False,
     ) -> None:
         self.region_name = region_name
         self.directory = directory.absolute()
@@ -65,7 +69,9 @@ class Keystone:
         # connections whenever no Keystone listens.
         self._reservation = _bound_socket(0)
         self.port: int = self._reservation.getsockname()[1]
-        self.url = f"http://{HOST}:{self.port}"
+        self._as_devstack = as_devstack
+        self._path = "/identity" if as_devstack else ""
+        self.url = f"http://{HOST}:{self.port}{self._path}"
         self.auth_url = f"{self.url}/v3"
         self._http = requests.Session()
         self._http.trust_env = False  # a proxy in the environment is not for this address
@@ -117,7 +123,9 @@ class Keystone:
             directory=str(self.directory),
             template=str(mother.template()),
             region=self.region_name,
-            auth_url=self.auth_url,
+            public_url=self.url if self._as_devstack else self.auth_url,
+            other_url=None if self._as_devstack else self.auth_url,
+            endpoint=f"public_endpoint = {self.url}" if self._as_devstack else "",
             admin_password=self.admin_password,
         )
         with contextlib.closing(child):
@@ -138,7 +146,7 @@ class Keystone:
         with _bound_socket(self.port) as listener:
             listener.listen(128)
             self._server = nursery(self._services_python).order(
-                "serve", listener, directory=str(self.directory)
+                "serve", listener, directory=str(self.directory), path=self._path
             )
 
     def is_running(self) -> bool:
@@ -312,12 +320,17 @@ def start_clouds(
     regions: collections.abc.Iterable[str],
     directory: pathlib.Path,
     services_python: pathlib.Path = SERVICES_PYTHON,
+    *,
+    as_devstack: bool = False,
 ) -> dict[str, Keystone]:
     """Create and start one Keystone per region, all at once; returns when every one answers.
 
     Each lives in DIRECTORY/<region> and is the caller's to close. When one fails, all are closed.
     """
-    clouds = {region: Keystone(region, directory / region, services_python) for region in regions}
+    clouds = {
+        region: Keystone(region, directory / region, services_python, as_devstack=as_devstack)
+        for region in regions
+    }
     try:
         with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, len(clouds))) as pool:
             for started in [pool.submit(cloud.__enter__) for cloud in clouds.values()]:

@@ -55,6 +55,7 @@ THREADS = 4
 CONFIG = """\
 [DEFAULT]
 log_file = {directory}/keystone.log
+{endpoint}
 [database]
 connection = sqlite:///{database}
 sqlite_synchronous = false
@@ -74,9 +75,9 @@ backend = dogpile.cache.memory_pickle
 """
 
 
-def write_config(directory: pathlib.Path, database: pathlib.Path) -> None:
+def write_config(directory: pathlib.Path, database: pathlib.Path, endpoint: str = "") -> None:
     """Write DIRECTORY/keystone.conf for a Keystone that keeps everything in that directory."""
-    text = CONFIG.format(directory=directory, database=database)
+    text = CONFIG.format(directory=directory, database=database, endpoint=endpoint)
     (directory / "keystone.conf").write_text(text)
 
 
@@ -108,7 +109,7 @@ def create(order: Order) -> None:
     for repository in ("fernet-keys", "credential-keys"):
         write_keys(directory / repository)
     shutil.copyfile(order["template"], database)
-    write_config(directory, database)
+    write_config(directory, database, order["endpoint"])
     configure(directory)
     bootstrapper = keystone.cmd.bootstrap.Bootstrapper()
     bootstrapper.admin_username = "admin"
@@ -117,9 +118,10 @@ def create(order: Order) -> None:
     bootstrapper.admin_role_name = "admin"
     bootstrapper.service_name = "keystone"
     bootstrapper.region_id = order["region"]
-    bootstrapper.public_url = order["auth_url"]
-    bootstrapper.internal_url = order["auth_url"]
-    bootstrapper.admin_url = order["auth_url"]
+    # An interface whose URL is None gets no endpoint.
+    bootstrapper.public_url = order["public_url"]
+    bootstrapper.internal_url = order["other_url"]
+    bootstrapper.admin_url = order["other_url"]
     bootstrapper.immutable_roles = True
     bootstrapper.bootstrap()
 
@@ -134,6 +136,7 @@ def serve(order: Order) -> None:
         application,
         sockets=[order["listener"]],
         threads=THREADS,
+        url_prefix=order["path"],
         # Nobody stands before it but the gateway under test, whose X-Forwarded-* must arrive.
         clear_untrusted_proxy_headers=False,
     )

@@ -8,6 +8,7 @@ import json
 import pathlib
 import socket
 import ssl
+import sys
 import threading
 import typing
 from collections.abc import Callable
@@ -40,6 +41,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_PATCH(self) -> None:
         self._serve()
 
+    def do_DELETE(self) -> None:
+        self._serve()
+
     def _serve(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         self.body = self.rfile.read(length)
@@ -50,19 +54,18 @@ class Handler(BaseHTTPRequestHandler):
         fault = bmc.faults.get((self.command, path))
         if fault is not None:
             fault(self)
-        elif self.command == "POST" and path == RESET:
-            bmc.power(json.loads(self.body)["ResetType"])
-            self.answer(204)
-        elif self.command == "POST" and path in (INSERT, EJECT):
-            bmc.insert(json.loads(self.body)["Image"] if path == INSERT else None)
-            self.answer(204)
-        elif self.command == "PATCH" and path == SYSTEM:
-            bmc.documents[SYSTEM]["Boot"].update(json.loads(self.body)["Boot"])
-            self.answer(204)
-        elif self.command == "GET" and path in bmc.documents:
-            self.answer(200, bmc.documents[path])
         else:
-            self.answer(404, {"error": {"code": "Base.1.0.ResourceMissing", "message": "No."}})
+            bmc.serve(self, self.command, path)
+
+    @property
+    def document(self) -> typing.Any:
+        """The body, as JSON."""
+        return json.loads(self.body)
+
+    def refuse(self, status: int, message: str = "No.", **headers: str) -> None:
+        """An error as Redfish forms it."""
+        error = {"error": {"code": "Base.1.0.GeneralError", "message": message}}
+        self.answer(status, error, **headers)
 
     def answer(self, status: int, document: object = None, **headers: str) -> None:
         """Send a document, or a text as it is."""
@@ -87,17 +90,82 @@ class Handler(BaseHTTPRequestHandler):
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    bmc: "FaultyBmc"
+    bmc: "RedfishPeer"
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients may be killed; anything else is a defect of ours and is shown."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
-class FaultyBmc:
-    """One BMC with one system, at `url`."""
+class RedfishPeer:
+    """A Redfish service at `url` that breaks where it is told to."""
 
     def __init__(self, certificate: pathlib.Path | None = None) -> None:
         self.asked: list[tuple[str, str]] = []
         #: Addresses of its clients' connections.
         self.peers: set[typing.Any] = set()
         self.faults: dict[tuple[str, str], Fault] = {}
+        self._hung = threading.Event()
+        self._server = _Server(("127.0.0.1", 0), Handler)
+        self._server.bmc = self
+        scheme = "http"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+            scheme = "https"
+        self.url = f"{scheme}://127.0.0.1:{self._server.server_port}"
+        # The default would make each end wait for half a second.
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.02,), daemon=True
+        )
+        self._thread.start()
+
+    def __enter__(self) -> typing.Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._hung.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def serve(self, handler: Handler, method: str, path: str) -> None:
+        """Answer an exchange that does not break."""
+        raise NotImplementedError
+
+    def fail(
+        self, method: str, path: str, status: int, message: str = "No.", **headers: str
+    ) -> None:
+        """Answer an error as Redfish forms it."""
+        self.faults[method, path] = lambda handler: handler.refuse(status, message, **headers)
+
+    def hang(self, method: str, path: str, *, after: Callable[[bytes], None] | None = None) -> None:
+        """Say nothing for ever; with `after`, do what was asked first."""
+
+        def silent(handler: Handler) -> None:
+            if after is not None:
+                after(handler.body)
+            self._hung.wait()
+
+        self.faults[method, path] = silent
+
+    def cut(self, method: str, path: str) -> None:
+        """Close the connection instead of an answer."""
+
+        def closed(handler: Handler) -> None:
+            handler.close_connection = True
+            handler.connection.shutdown(socket.SHUT_RDWR)
+
+        self.faults[method, path] = closed
+
+
+class FaultyBmc(RedfishPeer):
+    """One BMC with one system."""
+
+    def __init__(self, certificate: pathlib.Path | None = None) -> None:
+        super().__init__(certificate)
         self.resets: list[str] = []
         self.documents: dict[str, typing.Any] = {
             "/redfish/v1": {
@@ -160,27 +228,22 @@ class FaultyBmc:
                 "#VirtualMedia.EjectMedia": {"target": EJECT},
             },
         }
-        self._hung = threading.Event()
-        self._server = _Server(("127.0.0.1", 0), Handler)
-        self._server.bmc = self
-        scheme = "http"
-        if certificate is not None:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate)
-            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-            scheme = "https"
-        self.url = f"{scheme}://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
 
-    def __enter__(self) -> typing.Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._hung.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def serve(self, handler: Handler, method: str, path: str) -> None:
+        """As DMTF's specification says."""
+        if method == "POST" and path == RESET:
+            self.power(handler.document["ResetType"])
+            handler.answer(204)
+        elif method == "POST" and path in (INSERT, EJECT):
+            self.insert(handler.document["Image"] if path == INSERT else None)
+            handler.answer(204)
+        elif method == "PATCH" and path == SYSTEM:
+            self.documents[SYSTEM]["Boot"].update(handler.document["Boot"])
+            handler.answer(204)
+        elif method == "GET" and path in self.documents:
+            handler.answer(200, self.documents[path])
+        else:
+            handler.refuse(404)
 
     def power(self, reset_type: str) -> None:
         """The power button was pressed; the state is reached at once."""
@@ -191,29 +254,3 @@ class FaultyBmc:
     def insert(self, image: str | None) -> None:
         """Put an image into the virtual CD drive, or take it out."""
         self.documents[DRIVE].update(Image=image, Inserted=image is not None)
-
-    def fail(
-        self, method: str, path: str, status: int, message: str = "No.", **headers: str
-    ) -> None:
-        """Answer an error as Redfish forms it."""
-        error = {"error": {"code": "Base.1.0.GeneralError", "message": message}}
-        self.faults[method, path] = lambda handler: handler.answer(status, error, **headers)
-
-    def hang(self, method: str, path: str, *, after: Callable[[bytes], None] | None = None) -> None:
-        """Say nothing for ever; with `after`, do what was asked first."""
-
-        def silent(handler: Handler) -> None:
-            if after is not None:
-                after(handler.body)
-            self._hung.wait()
-
-        self.faults[method, path] = silent
-
-    def cut(self, method: str, path: str) -> None:
-        """Close the connection instead of an answer."""
-
-        def closed(handler: Handler) -> None:
-            handler.close_connection = True
-            handler.connection.shutdown(socket.SHUT_RDWR)
-
-        self.faults[method, path] = closed

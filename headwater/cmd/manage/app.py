@@ -88,7 +88,7 @@ class ManageApp(App):  # type: ignore[misc]
             action="append",
             default=[],
             metavar="DIR",
-            help="Directory with configuration files (*.conf).",
+            help="Directory with configuration files, NAME.conf.",
         )
         return parser
 

@@ -13,8 +13,8 @@ GROUP = cfg.OptGroup("endpoints", title="Endpoint types")
 OPTS = [
     cfg.StrOpt(
         "directory",
-        help="Directory with endpoint files (*.yaml) of your own. A file with the endpoint type of "
-        "a built-in one replaces it. Check a file with 'headwater-manage endpoints validate'.",
+        help="Directory with endpoint files of your own, NAME.yaml. A file with the endpoint type "
+        "of a built-in one replaces it. Check a file with 'headwater-manage endpoints validate'.",
     ),
 ]
 

@@ -7,7 +7,7 @@ from headwater.db.pod_records import Node
 from headwater.engine.outcome import Failed
 from headwater.engine.tracked import Cancelled, Completed, Result, TaskWork
 from headwater.orchestrator.podm.actions import Place
-from headwater.orchestrator.podm.drivers import PodRefused
+from headwater.orchestrator.podm.drivers import PodChanged, PodRefused
 from headwater.orchestrator.podm.order import Order, carry_out
 
 
@@ -35,6 +35,8 @@ def compose(work: TaskWork, place: Place) -> Result:
     )
     try:
         result = carry_out(work, place, order)
+    except PodChanged:
+        raise
     except PodRefused as error:
         result = Failed(str(error))
     if isinstance(result, Failed | Cancelled):

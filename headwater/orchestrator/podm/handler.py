@@ -21,7 +21,7 @@ from headwater.engine.tracked import Result, TaskWork
 from headwater.orchestrator.podm.access import PodAccess
 from headwater.orchestrator.podm.actions import Action, Place
 from headwater.orchestrator.podm.compose import compose
-from headwater.orchestrator.podm.drivers import PodRefused
+from headwater.orchestrator.podm.drivers import PodChanged, PodRefused
 from headwater.orchestrator.podm.firmware import read_firmware, update_firmware
 from headwater.orchestrator.podm.image import boot_image
 from headwater.orchestrator.podm.network import read_ports
@@ -99,6 +99,8 @@ class PodHandler:
                 self._key_ring.encrypt,
             )
             return action(work, place)
+        except PodChanged as error:
+            return Retry(str(error), counts=True)
         except (NotFound, InvalidInput, PodRefused) as error:
             return Failed(str(error))
         except (SecretUnreadable, LoginRefused) as error:

@@ -16,7 +16,7 @@ from headwater.engine.tracked import (
     Waiting,
 )
 from headwater.orchestrator.podm.actions import Place
-from headwater.orchestrator.podm.drivers import Operation, Stage
+from headwater.orchestrator.podm.drivers import Operation, PodChanged, Stage
 
 #: Seconds between two looks: machines take between one second and minutes.
 _LOOK = 2.0
@@ -75,7 +75,7 @@ def _send(work: TaskWork, order: Order) -> Result:
         operation = order.send()
     except NoAnswer as error:
         return Doubtful(position, f"{error} Reading whether the order was taken.", _LOOK)
-    except (LoginRefused, Unreachable):
+    except (LoginRefused, Unreachable, PodChanged):
         # It was certainly not taken: the next try begins anew.
         work.note(position={})
         raise

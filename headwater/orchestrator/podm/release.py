@@ -75,16 +75,17 @@ def _unmake(work: TaskWork, place: Place, known: Node) -> Result:
     uri = work.position.get("uri")
     if uri is not None:
         return within(work, {"uri": uri}, "apart", lambda inner: _decompose(inner, place, uri))
-    operation = before.get("operation")
+    operation, failed = before.get("operation"), False
     if operation is not None:
         progress = place.driver.operation(operation)
         if progress.stage is Stage.RUNNING:
             return Waiting({}, progress.after or _LOOK, 10, "The pod still composes.")
+        failed = progress.stage is Stage.FAILED
     blocks = [each.uri for each in inventory.blocks_of(place.database, known.id)]
     found = place.driver.composed(blocks) if blocks else None
     if found is not None:
         return Waiting({"uri": found}, 0.0, 50, "A machine had been made.")
     looks = int(work.position.get("looks", 0)) + 1
-    if looks < _LOOKS:
+    if looks < _LOOKS and not failed:
         return Waiting({"looks": looks}, _LOOK, 10, "Looking whether a machine was made.")
     return Completed(message="No machine had been made.")

@@ -6,7 +6,7 @@ from headwater.db import inventory, nodes
 from headwater.engine.outcome import Failed
 from headwater.engine.tracked import Cancelled, Completed, Result, TaskWork
 from headwater.orchestrator.podm.actions import Place
-from headwater.orchestrator.podm.drivers import NewVolume, PodRefused
+from headwater.orchestrator.podm.drivers import NewVolume, PodChanged, PodRefused
 from headwater.orchestrator.podm.order import Order, carry_out
 
 _KINDS = (ComponentKind.DRIVE, ComponentKind.VOLUME)
@@ -88,6 +88,8 @@ def attach(work: TaskWork, place: Place) -> Result:
     )
     try:
         result = carry_out(work, place, order)
+    except PodChanged:
+        raise
     except PodRefused as error:
         result = Failed(str(error))
     # Given back only where it is certainly not in the machine, and nothing brings it there.

@@ -15,6 +15,10 @@ class PodRefused(HeadwaterError):
     """A pod answered that it will not do what it was asked, or with what nobody can read."""
 
 
+class PodChanged(PodRefused):
+    """What was to be changed was changed by somebody else meanwhile: nothing was written."""
+
+
 @dataclass(frozen=True)
 class DriverSettings:
     """How a driver reaches a pod; times in seconds."""

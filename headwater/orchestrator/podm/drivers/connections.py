@@ -6,6 +6,7 @@ Nothing outside this package knows sushy, whose traps are gone round here:
 - An order is sent once: sushy would send it again when the answer is late.
 - `Retry-After`, which its errors do not carry, is taken from the answer itself.
 - Answers that are no JSON raise something that is no error of sushy's.
+- After a 412 it writes again without the condition: here nothing is written then.
 - Its task monitor takes any answer of a task for its end, and breaks on a number of seconds: an
   operation is judged by its TaskState alone (DSP0266, "Asynchronous operations").
 """
@@ -28,6 +29,7 @@ from headwater.common.redact import shorten
 from headwater.orchestrator.podm.drivers import (
     DriverSettings,
     Operation,
+    PodChanged,
     PodRefused,
     Progress,
     Stage,
@@ -37,6 +39,9 @@ _Result = TypeVar("_Result")
 
 #: Answers that say "not now".
 _BUSY = frozenset({429, 502, 503, 504})
+
+#: The answer to a write whose condition, an ETag, does not hold.
+_CHANGED = 412
 
 #: Answers that say "there is no such thing".
 _ABSENT = frozenset({404, 410})
@@ -222,6 +227,8 @@ class Connections:
                 text = shorten(f"{error.status_code}: {error.detail or error.message}")
                 if error.status_code in _BUSY:
                     return Unreachable(text, self._retry_after())
+                if error.status_code == _CHANGED:
+                    return PodChanged(text)
                 return Absent(text) if error.status_code in _ABSENT else PodRefused(text)
             case exceptions.ConnectionError():
                 self._silent(known)
@@ -236,7 +243,7 @@ class Connections:
             if known.root is not None:
                 return
             settings = self._settings
-            made = connector.Connector(
+            made = _Connector(
                 address,
                 verify=settings.fingerprint is None and (settings.cafile or True),
                 response_callback=self._heard,
@@ -267,6 +274,28 @@ class Connections:
     def _retry_after(self) -> float | None:
         said: str = getattr(self._last, "retry_after", "")
         return float(said) if said.isascii() and said.isdigit() else None
+
+
+class _Connector(connector.Connector):  # type: ignore[misc]
+    """Never repeats a write without its condition, as sushy does after a 412."""
+
+    def patch(
+        self,
+        path: str = "",
+        data: object = None,
+        headers: Mapping[str, str] | None = None,
+        etag: str | None = None,
+        **options: Any,
+    ) -> Any:
+        condition = {} if etag is None else {"If-Match": etag}
+        try:
+            return self._op("PATCH", path, data, {**(headers or {}), **condition}, **options)
+        except exceptions.HTTPError as error:
+            if error.status_code != _CHANGED or etag is None or not etag.startswith("W/"):
+                raise
+        # Some services give weak ETags and take strong ones only: it is the same condition.
+        condition = {"If-Match": etag.removeprefix("W/")}
+        return self._op("PATCH", path, data, {**(headers or {}), **condition}, **options)
 
 
 class Absent(PodRefused):

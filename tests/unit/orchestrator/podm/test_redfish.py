@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from headwater.common.errors import HeadwaterError, LoginRefused, NoAnswer, Unreachable
 from headwater.common.states import BootDevice, PowerAction
-from headwater.orchestrator.podm.drivers import Boot, DriverSettings, PodRefused
+from headwater.orchestrator.podm.drivers import Boot, DriverSettings, PodChanged, PodRefused
 from headwater.orchestrator.podm.drivers.redfish import BmcFleet
 from tests.support.redfish import (
     DRIVE,
@@ -231,7 +231,7 @@ class OrderTest(DriverTestCase):
         self.assertEqual(1, self.asked("POST", RESET))
 
     def test_an_order_that_is_wrong_says_why(self) -> None:
-        for status in (400, 404, 405, 409, 412):
+        for status in (400, 404, 405, 409, 410, 412):
             self.bmc.fail("POST", RESET, status, "The chassis is open.")
             with self.subTest(status), self.assertRaises(PodRefused) as caught:
                 self.press()
@@ -286,8 +286,44 @@ class SettingsTest(DriverTestCase):
         with self.assertRaises(PodRefused):
             self.driver.media(self.uri)
 
+    def test_a_write_whose_condition_does_not_hold_is_never_repeated_without_it(self) -> None:
+        conditions = []
+
+        def show(handler: Any) -> None:
+            handler.answer(200, self.bmc.documents[SYSTEM], ETag='W/"7"')
+
+        def write(handler: Any) -> None:
+            conditions.append(handler.headers.get("If-Match"))
+            handler.refuse(412, "It was changed meanwhile.")
+
+        self.bmc.faults["GET", SYSTEM] = show
+        self.bmc.faults["PATCH", SYSTEM] = write
+        with self.assertRaises(PodChanged):
+            self.driver.set_boot(self.uri, BootDevice.CD, once=True)
+        self.assertEqual(['W/"7"', '"7"'], conditions)
+
 
 class TlsTest(unittest.TestCase):
+    def test_one_certificate_may_be_trusted_by_its_fingerprint(self) -> None:
+        directory = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        certificate = self_signed(directory)
+        pem = x509.load_pem_x509_certificate(certificate.read_bytes())
+        right = pem.fingerprint(hashes.SHA256()).hex()
+        with FaultyBmc(certificate) as bmc:
+            for fingerprint, works in ((right, True), ("0" * 64, False)):
+                bmc.asked.clear()
+                driver = BmcFleet(
+                    DriverSettings("a", "b", None, PATIENCE, PATIENCE, fingerprint=fingerprint)
+                )
+                with self.subTest(fingerprint):
+                    if works:
+                        self.assertEqual("Off", driver.power_state(bmc.url + SYSTEM))
+                    else:
+                        with self.assertRaises(Unreachable):
+                            driver.power_state(bmc.url + SYSTEM)
+                        # Nothing, and so no password, went to whoever that is.
+                        self.assertEqual([], bmc.asked)
+
     def test_certificates_are_checked(self) -> None:
         directory = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         certificate = self_signed(directory)
