@@ -4,6 +4,7 @@
 import argparse
 from typing import Any
 
+from osc_lib import exceptions
 from osc_lib.cli import format_columns
 from osc_lib.command import command
 
@@ -28,44 +29,66 @@ class Create(_Named, command.ShowOne):  # type: ignore[misc]
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add which pods, how often, and what is worth an event."""
         parser = super().get_parser(prog_name)
-        parser.add_argument(
-            "--interval",
-            type=options.positive,
-            required=True,
-            metavar="<seconds>",
-            help="Seconds between two polls, 5 to 3600.",
-        )
-        parser.add_argument(
-            "--label",
-            type=options.label,
-            action="append",
-            metavar="<name>=<value>",
-            help="That a pod has to have; may be given many times (default: all pods).",
-        )
-        for side, word in (("above", "above"), ("below", "below")):
-            parser.add_argument(
-                f"--{side}",
-                type=threshold(side),
-                action="append",
-                dest="thresholds",
-                metavar="<metric>=<value>[:<severity>[:<hysteresis>]]",
-                help=f"Raise an event {word} this value, such as temperature_celsius=80:critical; "
-                "the severity is warning or critical (default: warning). May be given many times.",
-            )
-        parser.add_argument("--description", metavar="<text>", help="Free text.")
+        _add_fields(parser, required=True)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
         """Send it."""
-        new: Json = {
-            "name": parsed_args.name,
-            "interval": parsed_args.interval,
-            "labels": dict(parsed_args.label or ()),
-            "thresholds": parsed_args.thresholds or [],
-        }
-        if parsed_args.description is not None:
-            new["description"] = parsed_args.description
+        new = {"name": parsed_args.name, **_fields(parsed_args)}
         return _columns(self.api.send("POST", _PATH, {"telemetry_policy": new}))
+
+
+class Set(_Named):
+    """Change a telemetry policy. Labels and thresholds replace all that there were."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the fields, all optional."""
+        parser = super().get_parser(prog_name)
+        _add_fields(parser, required=False)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Change what is given."""
+        changes = _fields(parsed_args)
+        if not changes:
+            raise exceptions.CommandError("Nothing to change was given.")
+        path = path_of("telemetry_policies", parsed_args.name)
+        self.api.send("PATCH", path, {"telemetry_policy": changes})
+
+
+def _add_fields(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    parser.add_argument(
+        "--interval",
+        type=options.positive,
+        required=required,
+        metavar="<seconds>",
+        help="Seconds between two polls, 5 to 3600.",
+    )
+    options.add_labels(
+        parser, "That a pod has to have; may be given many times (default: all pods)."
+    )
+    for side in ("above", "below"):
+        parser.add_argument(
+            f"--{side}",
+            type=threshold(side),
+            action="append",
+            dest="thresholds",
+            metavar="<metric>=<value>[:<severity>[:<hysteresis>]]",
+            help=f"Raise an event {side} this value, such as temperature_celsius=80:critical; the "
+            "severity is warning or critical (default: warning). May be given many times.",
+        )
+    parser.add_argument("--description", metavar="<text>", help="Free text.")
+
+
+def _fields(parsed_args: argparse.Namespace) -> Json:
+    labels = parsed_args.label
+    given = {
+        "interval": parsed_args.interval,
+        "labels": None if labels is None else dict(labels),
+        "thresholds": parsed_args.thresholds,
+        "description": parsed_args.description,
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def threshold(side: str) -> Any:
