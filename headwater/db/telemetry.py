@@ -193,7 +193,12 @@ def _due(database: Database, labels: Mapping[str, str], limit: int) -> Sequence[
         return (
             connection.execute(
                 sa.select(pod.c.id)
-                .where(*pods.labelled(labels), *_waits(database, pod.c.next_poll_at, POLLS))
+                .where(
+                    *pods.labelled(labels),
+                    # Before its inventory is read for the first time it has nothing to poll.
+                    pod.c.synced_at.is_not(None),
+                    *_waits(database, pod.c.next_poll_at, POLLS),
+                )
                 .order_by(pod.c.id)
                 .limit(limit)
             )

@@ -95,6 +95,13 @@ class DueTest(TelemetryTestCase):
         (task,) = self.open_tasks()
         self.assertIs(PodService.TELEMETRY, task.service)
 
+    def test_a_pod_is_not_polled_before_its_inventory_is_read(self) -> None:
+        add_pod(self.database, "two")
+        add_policy(self.database)
+        self.assertEqual(1, self.submit())
+        inventory.store(self.database, pods.get(self.database, "two").id, [seen()], [])
+        self.assertEqual(1, self.submit())
+
     def test_the_shortest_interval_counts(self) -> None:
         for name, interval in (("a", 600), ("b", 60), ("c", 300)):
             add_policy(self.database, name, interval=interval)
