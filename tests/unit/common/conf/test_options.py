@@ -19,6 +19,7 @@ from headwater.common.conf import (
     central,
     endpoints,
     engine,
+    pods,
     secrets,
     subclouds,
 )
@@ -33,6 +34,7 @@ OWN = {
     "endpoints": endpoints.OPTS,
     "endpoint_type:identity": endpoints.type_opts(25000),
     "engine": engine.OPTS,
+    "pods": pods.OPTS,
     "secrets": secrets.OPTS,
     "subclouds": subclouds.OPTS,
 }
