@@ -102,13 +102,14 @@ class ListWorkers(command.Lister):  # type: ignore[misc]
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         """One row per process."""
         found = self.app.client_manager.headwater.pages("/v1/services", "services")
-        return ("ID", "Kind", "Host", "Alive", "Lanes", "Started at", "Last seen at"), (
+        return ("ID", "Kind", "Host", "Alive", "Lanes", "Tasks", "Started at", "Last seen at"), (
             (
                 each["id"],
                 each["kind"],
                 each["host"],
                 each["alive"],
                 each["lanes"],
+                each["tasks"],
                 each["started_at"],
                 each["last_seen_at"],
             )

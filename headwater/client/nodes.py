@@ -64,8 +64,8 @@ class Compose(_Named, command.ShowOne):  # type: ignore[misc]
             given["flavor"] = parsed_args.flavor
         node = self.api.send("POST", "/v1/nodes", {"node": given})["node"]
         if parsed_args.wait and node["state"] == "composing":
-            made = list(self.api.pages("/v1/tasks", "tasks", 1, machine=node["id"]))
-            if tasks.ordered(self.app, made, wait=True):
+            (task,) = self.api.pages("/v1/tasks", "tasks", 1, machine=node["id"])
+            if not tasks.made(self.app, task):
                 raise exceptions.CommandError(f"The node {parsed_args.name!r} was not composed.")
             node = self.api.get(path_of("nodes", parsed_args.name))["node"]
         return _columns(node)

@@ -66,16 +66,21 @@ def read(app: Any, path: str, noun: str) -> Json:
     return found
 
 
+def made(app: Any, task: Json) -> bool:
+    """Watch a task on stderr, for commands whose output is a document; whether it completed."""
+    return _watch(app, task["id"], None, app.stderr) == 0
+
+
 def _result(app: Any, task_id: str) -> Json:
-    if _watch(app, task_id, None):
+    if _watch(app, task_id, None, app.stderr):
         raise exceptions.CommandError("It could not be read.")
     task = app.client_manager.headwater.get(path_of("tasks", task_id))["task"]
     found: Json = task["result"]
     return found
 
 
-def _watch(app: Any, task_id: str, timeout: int | None) -> int:
-    progress = TaskProgress(app.stdout)
+def _watch(app: Any, task_id: str, timeout: int | None, stream: Any = None) -> int:
+    progress = TaskProgress(stream or app.stdout)
     task = waiting.to_its_end(app, events.TASK, task_id, progress, timeout)
     if isinstance(task, int):
         return task

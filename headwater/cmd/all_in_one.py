@@ -34,10 +34,12 @@ def _serve(conf: cfg.ConfigOpts) -> None:
     opened = build.database(conf, embedded=True)
     keys = build.key_ring(conf, embedded=True)
     worker = build.worker(conf, known, opened, keys)
-    pod_workers = build.pod_workers(conf, opened, keys, PodService)
+    services = [PodService(name) for name in conf.pods.services]
+    pod_workers = build.pod_workers(conf, opened, keys, services)
 
     def wake_service(service: PodService) -> None:
-        pod_workers[service].look()
+        if service in pod_workers:
+            pod_workers[service].look()
 
     periodic = build.periodic_runner(
         conf, known, opened, keys, worker.wake, worker.owner, wake_service

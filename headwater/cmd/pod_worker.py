@@ -17,9 +17,17 @@ from headwater.engine import task_rpc
 from headwater.engine.presence import Presence
 from headwater.engine.service import EngineWorkerService, Part
 
+_SERVICE = cfg.MultiOpt(
+    "service",
+    item_type=cfg.types.String(choices=[each.value for each in PodService]),
+    help="A functional service to run, instead of those in [pods] services; may be given several "
+    "times.",
+)
+
 
 def main() -> int:
     """Console script."""
+    cfg.CONF.register_cli_opt(_SERVICE)
     return launch.run(
         _serve,
         "Pod workers: run tracked tasks on pod managers and BMCs. [pods] services says which "
@@ -30,7 +38,7 @@ def main() -> int:
 def _serve(conf: cfg.ConfigOpts) -> None:
     build.check_storage(conf)
     messaging.check(conf)
-    services = [PodService(name) for name in conf.pods.services]
+    services = [PodService(name) for name in conf.service or conf.pods.services]
 
     def parts() -> list[Part]:
         """Made after the fork: database and broker connections belong to one process."""

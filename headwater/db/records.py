@@ -265,8 +265,9 @@ class Service:
     started_at: datetime
     last_seen_at: datetime
     alive: bool
-    #: Lanes that it holds.
+    #: Lanes and tasks that it holds.
     lanes: int
+    tasks: int
 
 
 @dataclass(frozen=True)

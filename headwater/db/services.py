@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from headwater.db import moments
 from headwater.db.connection import Database, retried, upsert
-from headwater.db.models import service, subcloud_sync
+from headwater.db.models import service, subcloud_sync, task
 from headwater.db.records import Service
 
 #: Seconds from one sign of life to the next.
@@ -49,15 +49,17 @@ def forget(database: Database, name: str) -> None:
 
 def list_page(database: Database, *, limit: int, marker: str = "") -> Sequence[Service]:
     """Processes by their names, those behind the name `marker`."""
-    held = (
-        sa.select(sa.func.count())
-        .where(subcloud_sync.c.lease_owner == service.c.name)
+    held = {
+        name: sa.select(sa.func.count())
+        .where(table.c.lease_owner == service.c.name)
         .scalar_subquery()
-    )
+        .label(name)
+        for name, table in (("lanes", subcloud_sync), ("tasks", task))
+    }
     alive = service.c.last_seen_at >= moments.after(database, -_DEAD)
     with database.read() as connection:
         rows = connection.execute(
-            sa.select(*service.c, alive.label("alive"), held.label("lanes"))
+            sa.select(*service.c, alive.label("alive"), *held.values())
             .where(service.c.name > marker)
             .order_by(service.c.name)
             .limit(limit)

@@ -31,6 +31,10 @@ class Guard(Protocol):
         """Raise LeaseLost, or what else ends the audit."""
 
 
+#: Seconds after which an audit is tried again that failed by somebody else than the subcloud.
+_SOON = 15.0
+
+
 class Auditor:
     """Shared by all threads of a worker and free of per-lane state."""
 
@@ -41,7 +45,7 @@ class Auditor:
         """Audit the lane of a batch whose requests have all run.
 
         `guard` is called between the calls to the subcloud, and may let further requests run.
-        Retry: a cloud cannot be asked now, and the audit stays wanted. Done: the subcloud answered,
+        Retry: the subcloud cannot be asked now, and the audit stays wanted. Done: it answered,
         what came of it is written, and repairs are the lane's next requests. None: the same, but
         nobody asked the subcloud. Raises LeaseLost, and what `guard` raises.
         """
@@ -51,8 +55,13 @@ class Auditor:
         if isinstance(found, Audit) and guard.ran:
             # What ran meanwhile is in neither list, or in one of them.
             found = replace(found, listed_at=min(found.listed_at or started_at, started_at))
+        again = self._policy.again
         if isinstance(found, Retry):
-            return found
+            if found.counts or found.unreachable:
+                return found
+            # Another party's trouble, such as the central cloud's: only the audit waits for its
+            # end. A lane that rested would keep changes waiting, which need the subcloud alone.
+            found, again = AuditFailed(found.reason, answered=False), min(again, _SOON)
         began = ticks()
         if isinstance(found, AuditFailed):
             LOG.warning("%s cannot be audited: %s", batch.subcloud.region_name, found.reason)
@@ -60,7 +69,7 @@ class Auditor:
                 self._database,
                 lease.row,
                 found.reason,
-                next_in=min(self._policy.again, self._policy.interval),
+                next_in=min(again, self._policy.interval),
                 lease=lease.seconds,
             )
         else:

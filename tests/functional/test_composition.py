@@ -6,7 +6,9 @@ from typing import Any, ClassVar
 
 import requests
 
+from tests.functional.shell import ShellTest
 from tests.functional.test_pods import PodSystemTest
+from tests.services.emulator import Emulator
 from tests.services.podm import BLOCKS, SIMPLE_UPDATE, SYSTEMS, USUAL_BLOCKS, ComposingPod
 from tests.support.redfish import Handler
 from tests.support.waiting import PATIENCE, eventually
@@ -263,3 +265,47 @@ class Lost(CompositionTestCase):
         ended = self.ended(task)
         self.assertEqual(("completed", "7.0"), (ended["state"], ended["result"]["versions"]["BMC"]))
         self.assertEqual(1, self.podm.asked.count(("POST", SIMPLE_UPDATE)))
+
+
+class Commands(ShellTest):
+    """The openstack commands."""
+
+    regions: ClassVar = ()
+
+    def test_a_composed_node_by_commands(self) -> None:
+        names = ("slot-1", "slot-2")
+        emulator = self.enterContext(Emulator(self.system.directory / "emulator", names))
+        podm = self.enterContext(ComposingPod(emulator))
+        secret = {"HEADWATER_POD_PASSWORD": "tiger"}
+        add = ("pod", "add", "podm", "--driver", "redfish", "--address", podm.url)
+        self.openstack(*add, "--label", "site=north", **secret)
+        done = self.openstack("pod", "batch", "create", "sync", "--label", "site=north", "--wait")
+        self.assertIn("1 of 1 ended", done.stdout)
+        self.openstack("pod", "batch", "create", "on", "--label", "site=south", code=1)
+        (pod,) = self.ask("pod", "list", "--label", "site=north")
+        self.assertEqual("podm", pod["Name"])
+        self.openstack("pod", "flavor", "create", "small", "--cpus", "4", "--storage-gib", "100")
+        (flavor,) = self.ask("pod", "flavor", "list")
+        shown = (flavor["Name"], flavor["CPUs"], flavor["Storage GiB"])
+        self.assertEqual(("small", 4, 100), shown)
+        node = self.ask("node", "compose", "n1", "--flavor", "small", "--wait")
+        self.assertEqual(("ready", "podm"), (node["state"], node["pod"]))
+        self.openstack("node", "storage", "attach", "n1", "--size-gib", "600", "--wait")
+        blocks = self.ask("pod", "component", "list", "--kind", "block", "--node", "n1")
+        self.assertEqual({"compute-1", "drives-1", "drives-2"}, {each["Name"] for each in blocks})
+        self.openstack("node", "storage", "detach", "n1", "drives-2", "--wait")
+        self.openstack("node", "bios", "set", "n1", "NumLock=false", "--wait")
+        rows = {each["Setting"]: each for each in self.ask("node", "bios", "show", "n1")}
+        self.assertIs(False, rows["NumLock"]["From the next start on"])
+        self.openstack("node", "firmware", "update", "n1", "http://images.example/x", "--wait")
+        self.assertEqual({"BMC": "2.0"}, self.ask("node", "firmware", "show", "n1"))
+        self.openstack("node", "volume", "create", "n1", "data", "--size-gib", "10", "--wait")
+        (machine,) = self.ask("machine", "list", "--pod", "podm", "--refresh")
+        parts = self.ask("pod", "component", "list", "--machine", machine["ID"], "--refresh")
+        self.assertEqual({"drive", "volume", "port"}, {each["Kind"] for each in parts})
+        self.openstack("node", "volume", "delete", "n1", "data", "--wait")
+        self.openstack("node", "adopt", "n2", machine["ID"], code=1)
+        self.openstack("node", "delete", "n1", "--wait")
+        self.assertEqual(set(USUAL_BLOCKS), podm.free())
+        self.openstack("pod", "flavor", "delete", "small")
+        self.openstack("pod", "flavor", "show", "small", code=1)

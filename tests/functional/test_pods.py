@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pods end to end: the real API, the real workers, a real sushy-emulator."""
 
+import itertools
 import json
 import threading
 import typing
@@ -10,7 +11,7 @@ from typing import Any, ClassVar
 import requests
 
 from tests.functional.shell import ShellTest
-from tests.functional.system import Process, SystemTest
+from tests.functional.system import Command, Process, SystemTest
 from tests.services.emulator import Emulator
 from tests.support import brokers, databases
 from tests.support.waiting import PATIENCE, eventually
@@ -234,6 +235,7 @@ class PodsApart(PodSystemTest):
 
     program: ClassVar = "headwater-api-proxy"
     prepare: ClassVar = (("db", "sync"), ("secrets", "create"))
+    numbers: ClassVar = itertools.count(1)
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -244,15 +246,25 @@ class PodsApart(PodSystemTest):
             "engine": {"poll_interval": 60, "lease": 600},
         }
         super().setUpClass()
-        cls.workers = {name: cls.run_program(f"headwater-{name}") for name in ("api", "pod-worker")}
-        for service in ("compute", "network", "storage", "telemetry"):
-            cls.workers["pod-worker"].wait_for(f"the topic headwater-pod-{service}")
-        found = cls.workers["api"].wait_for(r"The API listens on http://(\S+)")
+        # One service apart, the others together.
+        cls.run_worker("compute").wait_for("the topic headwater-pod-compute")
+        others = cls.run_worker("network", "storage", "telemetry")
+        for service in ("network", "storage", "telemetry"):
+            others.wait_for(f"the topic headwater-pod-{service}")
+        found = cls.run_program("headwater-api").wait_for(r"The API listens on http://(\S+)")
         cls.address = f"http://{found[1]}"
 
     @classmethod
-    def run_program(cls, program: str) -> Process:
-        process = Process(program, cls.system.config, cls.system.directory / f"{program}.log")
+    def run_worker(cls, *services: str) -> Process:
+        """A pod worker that runs these services only."""
+        chosen = tuple(each for service in services for each in ("--service", service))
+        command = Command("headwater-pod-worker", ("--config-file", "{config}", *chosen))
+        return cls.run_program(command)
+
+    @classmethod
+    def run_program(cls, program: str | Command) -> Process:
+        log = cls.system.directory / f"program-{next(cls.numbers)}.log"
+        process = Process(program, cls.system.config, log)
         cls.addClassCleanup(process.stop)
         return process
 
@@ -263,5 +275,7 @@ class PodsApart(PodSystemTest):
         machines = self.machines(self.add(self.emulator.url))
         task = self.ended(self.power(machines["node-1"], "on"))
         self.assertEqual("completed", task["state"])
-        kinds = {each["kind"] for each in self.ask("GET", "/v1/services")["services"]}
-        self.assertIn("pod-worker-compute", kinds)
+        alive = self.ask("GET", "/v1/services")["services"]
+        pids = {each["kind"].removeprefix("pod-worker-"): each["pid"] for each in alive}
+        self.assertEqual(pids["network"], pids["storage"])
+        self.assertNotEqual(pids["network"], pids["compute"])

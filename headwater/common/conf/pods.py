@@ -15,9 +15,9 @@ OPTS = [
         "services",
         default=[each.value for each in PodService],
         item_type=cfg.types.String(choices=[each.value for each in PodService]),
-        help="The functional services that headwater-pod-worker runs. Each has green threads and a "
-        "topic of its own, so that none delays another; give a host to one of them by naming it "
-        "alone.",
+        help="The functional services that headwater-pod-worker, or headwater-all-in-one, runs. "
+        "Each has green threads and a topic of its own, so that none delays another; give a host "
+        "to one of them by naming it alone.",
     ),
     cfg.IntOpt(
         "green_threads",

@@ -680,6 +680,7 @@ COMPONENTS: Json = {
             "last_seen_at": _TIME,
             "alive": {"type": "boolean"},
             "lanes": {**_COUNT, "description": "That it runs now."},
+            "tasks": {**_COUNT, "description": "That it runs now."},
         }
     ),
     "Summary": _object(

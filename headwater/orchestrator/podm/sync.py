@@ -59,7 +59,8 @@ def sync(work: TaskWork, place: Place) -> Result:
         "silent": len(silent),
         "silent_addresses": dict(sorted(silent.items())[:_NAMED]),
     }
-    return Completed(result, f"{len(seen)} machines, {len(silent)} silent addresses.")
+    found = f"{len(seen)} machines, {len(components)} other components"
+    return Completed(result, f"{found}, {len(silent)} silent addresses.")
 
 
 def read_machine(work: TaskWork, place: Place) -> Result:

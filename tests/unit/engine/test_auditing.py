@@ -101,9 +101,23 @@ class AuditingTest(ExecutionTestCase):
         self.assertEqual((1, []), (self.compared, self.open_drift()))
         self.assertIsNone(self.lane().lease_owner)
 
-    def test_a_cloud_that_cannot_be_asked_is_asked_again_after_a_rest(self) -> None:
-        away = Retry("The central cloud is away", counts=False)
-        with mock.patch.object(self.handler, "compare", return_value=away):
+    def test_a_subcloud_that_cannot_be_asked_is_asked_again_after_a_rest(self) -> None:
+        with mock.patch.object(self.handler, "compare", return_value=AWAY):
             self.run_once()
-        self.assertEqual("Audit: The central cloud is away", self.lane().last_error)
+        self.assertEqual("Audit: No answer", self.lane().last_error)
         self.assertIs(AuditStatus.IN_PROGRESS, self.status())
+
+    def test_a_central_cloud_that_cannot_be_asked_keeps_no_change_waiting(self) -> None:
+        away = Retry("The central cloud refuses the login", counts=False)
+        with (
+            mock.patch.object(self.handler, "compare", return_value=away),
+            self.assertLogs("headwater.engine.auditor", "WARNING") as logged,
+        ):
+            self.run_once()
+        self.assertIn("The central cloud refuses the login", logged.output[0])
+        self.assertIs(AuditStatus.FAILED, self.status())
+        self.assertEqual((None, None), (self.lane().last_error, self.lane().next_try_at))
+        self.change("u1")
+        self.run_once()
+        self.assertEqual(["u1"], self.handler.executed)
+        self.assertEqual(0, self.compared)

@@ -141,6 +141,7 @@ def service(record: Service) -> Json:
         "last_seen_at": isoformat(record.last_seen_at),
         "alive": record.alive,
         "lanes": record.lanes,
+        "tasks": record.tasks,
     }
 
 

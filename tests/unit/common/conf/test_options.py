@@ -19,7 +19,6 @@ from headwater.common.conf import (
     central,
     endpoints,
     engine,
-    pods,
     secrets,
     subclouds,
 )
@@ -34,7 +33,6 @@ OWN = {
     "endpoints": endpoints.OPTS,
     "endpoint_type:identity": endpoints.type_opts(25000),
     "engine": engine.OPTS,
-    "pods": pods.OPTS,
     "secrets": secrets.OPTS,
     "subclouds": subclouds.OPTS,
 }

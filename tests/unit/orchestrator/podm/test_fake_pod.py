@@ -1,0 +1,397 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every action on the fake driver to its end; lost answers, refusals and what follows from them."""
+
+import itertools
+import pathlib
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from headwater.common.context import Caller
+from headwater.common.errors import NoAnswer, NotFound
+from headwater.common.secrets import KeyRing
+from headwater.common.states import ComponentKind, NodeState, TaskState
+from headwater.db import inventory, nodes, pods, tasks
+from headwater.db.pod_records import ClaimedTask, Node, Pod, Requirements, TaskRest
+from headwater.engine.outcome import Failed
+from headwater.engine.tracked import Cancelled, Completed, Doubtful, Result, TaskWork, Waiting
+from headwater.orchestrator.podm.drivers import (
+    DriverSettings,
+    Operation,
+    PodChanged,
+    PodRefused,
+    Progress,
+    Stage,
+)
+from headwater.orchestrator.podm.drivers.fake import FakePod
+from headwater.orchestrator.podm.handler import ACTIONS, PodHandler
+from headwater.orchestrator.podm.mending import mend
+from headwater.orchestrator.podm.scheduler import Scheduler, Weights
+from tests.support import databases
+from tests.support.pod_builders import add_pod, release_task
+
+_numbers = itertools.count(1)
+
+_CALLER = Caller("u1", None, "p1")
+
+#: More steps than any action takes.
+_MOST = 60
+
+
+class Pods:
+    """Gives all pods one driver."""
+
+    def __init__(self, driver: FakePod):
+        self._driver = driver
+
+    def driver(self, pod: Pod) -> FakePod:
+        return self._driver
+
+
+class FakeTestCase(databases.DatabaseTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.driver = FakePod(DriverSettings("", "", None, 1, 1))
+        directory = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.key_ring = KeyRing.ensure(directory / "keys")
+        self.handler = PodHandler(self.database, Pods(self.driver), self.key_ring)  # type: ignore[arg-type]
+        self.done: set[str] = set()
+
+    def add(self, kind: str) -> Pod:
+        """A pod of the fake driver, read."""
+        address = f"http://{kind}-{next(_numbers)}.example"
+        pod = add_pod(self.database, f"{kind}{next(_numbers)}", addresses=(address,))
+        self.run_to_its_end("sync-pod", pod.id)
+        return pod
+
+    def step(
+        self,
+        action: str,
+        pod_id: int,
+        target: str = "",
+        parameters: Mapping[str, Any] | None = None,
+        position: Mapping[str, Any] | None = None,
+        *,
+        cancel: bool = False,
+    ) -> Result:
+        """One step, as a worker would do it, that writes down what the worker would."""
+        task = ClaimedTask(
+            1, "t1", 1, 0, "compute", action, pod_id, target, "pending", 0, cancel, None, None
+        )
+        self.done.add(action)
+        return self.handler.execute(
+            TaskWork(task, parameters or {}, position or {}, lambda **values: None, lambda: None)
+        )
+
+    def run_to_its_end(
+        self,
+        action: str,
+        pod_id: int,
+        target: str = "",
+        parameters: Mapping[str, Any] | None = None,
+    ) -> Result:
+        position: Mapping[str, Any] = {}
+        for _ in range(_MOST):
+            result = self.step(action, pod_id, target, parameters, position)
+            if not isinstance(result, Waiting | Doubtful):
+                return result
+            position = result.position
+        raise AssertionError(f"{action} never ends: {result}")
+
+    def compose(self, pod: Pod, **needs: Any) -> Node:
+        scheduler = Scheduler(self.database, self.key_ring, Weights())
+        requirements = Requirements(pod_name=pod.name, **needs)
+        return scheduler.compose(f"n{next(_numbers)}", requirements, _CALLER, 600)
+
+    def claim(self) -> list[ClaimedTask]:
+        wanted = tasks.Wanted(("compute", "storage"), 9, 99)  # type: ignore[arg-type]
+        return list(tasks.claim(self.database, wanted, "worker", 600))
+
+    def composed(self, pod: Pod, **needs: Any) -> Node:
+        """A node of resource blocks that is ready."""
+        made = self.compose(pod, **needs)
+        (held,) = self.claim()
+        result = self.run_to_its_end("compose-node", pod.id, made.uuid, self._parameters(held))
+        self.assertIsInstance(result, Completed)
+        tasks.release(self.database, held, TaskRest(TaskState.COMPLETED, 1))
+        return nodes.get(self.database, made.name)
+
+    def _parameters(self, held: ClaimedTask) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.key_ring.decrypt(str(held.parameters))
+        return found
+
+    def lose(self, name: str, *, take: bool) -> Callable[[], int]:
+        """Let the answer to the next order be lost, taken or not; how often it was given."""
+        original, given = getattr(self.driver, name), 0
+
+        def lost(*arguments: Any, **options: Any) -> None:
+            nonlocal given
+            given += 1
+            setattr(self.driver, name, counted)
+            if take:
+                original(*arguments, **options)
+            raise NoAnswer("The line is dead.")
+
+        def counted(*arguments: Any, **options: Any) -> Any:
+            nonlocal given
+            given += 1
+            return original(*arguments, **options)
+
+        setattr(self.driver, name, lost)
+        return lambda: given
+
+
+class EveryActionTest(FakeTestCase):
+    def test_every_action_comes_to_its_end(self) -> None:
+        fleet, podm = self.add("bmc"), self.add("podm")
+        node = self.composed(podm, storage_gib=1)
+        assert node.machine is not None
+        target = node.machine.uuid
+        volume = {"name": "data", "size_gib": 5}
+        for action, parameters in (
+            ("read-machine", {}),
+            ("power-machine", {"action": "on"}),
+            ("boot-node", {"device": "Pxe", "once": True}),
+            ("media-node", {"image": "http://images/a.iso"}),
+            ("boot-image-node", {"image": "http://images/b.iso"}),
+            ("bios-node", {"attributes": {"NumLock": False}}),
+            ("read-bios", {}),
+            ("firmware-node", {"image": "http://images/c.bin"}),
+            ("read-firmware", {}),
+            ("add-volume-node", volume),
+            ("read-storage", {}),
+            ("read-ports", {}),
+        ):
+            with self.subTest(action):
+                result = self.run_to_its_end(action, podm.id, target, parameters)
+                self.assertIsInstance(result, Completed)
+        parts = inventory.list_components(self.database, limit=9, machine_uuid=target)
+        kinds = {each.kind: each for each in parts}
+        self.assertEqual(
+            {ComponentKind.DRIVE, ComponentKind.VOLUME, ComponentKind.PORT}, set(kinds)
+        )
+        gone = {"volume": kinds[ComponentKind.VOLUME].uri}
+        self.assertIsInstance(
+            self.run_to_its_end("delete-volume-node", podm.id, target, gone), Completed
+        )
+        found = nodes.free_storage(self.database, node, 1)
+        assert found is not None
+        for action in ("attach-node", "detach-node"):
+            result = self.run_to_its_end(action, podm.id, target, {"block": found[1]})
+            self.assertIsInstance(result, Completed)
+        nodes.begin_release(self.database, node, release_task(node))
+        self.assertIsInstance(self.run_to_its_end("release-node", podm.id, target), Completed)
+        self.assertEqual([], nodes.list_page(self.database, limit=9))
+        self.assertEqual([fleet.id], [each.pod_id for each in self.machines()])
+        self.assertEqual(set(ACTIONS) - _ELSEWHERE, self.done)
+
+    def machines(self) -> list[Any]:
+        return list(pods.list_machines(self.database, limit=9))
+
+    def test_a_fixed_machine_cannot_be_changed(self) -> None:
+        fleet = self.add("bmc")
+        (machine,) = self.machines()
+        result = self.run_to_its_end("attach-node", fleet.id, machine.uuid, {"block": machine.uri})
+        self.assertIsInstance(result, Failed)
+
+
+#: Actions that have tests of their own elsewhere.
+_ELSEWHERE = frozenset({"poll-machine", "poll-pod", "subscribe-pod"})
+
+
+class ComposeTest(FakeTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.pod = self.add("podm")
+
+    def begin(self) -> tuple[Node, Mapping[str, Any]]:
+        made = self.compose(self.pod, cpus=1)
+        (held,) = self.claim()
+        tasks.release(self.database, held, TaskRest(TaskState.WAITING, 0, pause=600))
+        return made, self._parameters(held)
+
+    def free(self) -> int:
+        listed = inventory.list_components(self.database, limit=99, kind=ComponentKind.BLOCK)
+        return sum(each.node_name is None for each in listed)
+
+    def test_a_lost_order_that_was_taken_is_found_and_not_given_again(self) -> None:
+        made, parameters = self.begin()
+        given = self.lose("compose", take=True)
+        result = self.run_to_its_end("compose-node", self.pod.id, made.uuid, parameters)
+        self.assertIsInstance(result, Completed)
+        self.assertEqual(1, given())
+        self.assertIs(NodeState.READY, nodes.get(self.database, made.name).state)
+
+    def test_a_lost_order_that_was_not_taken_is_given_again(self) -> None:
+        made, parameters = self.begin()
+        given = self.lose("compose", take=False)
+        result = self.run_to_its_end("compose-node", self.pod.id, made.uuid, parameters)
+        self.assertIsInstance(result, Completed)
+        self.assertEqual(2, given())
+
+    def test_a_refused_order_frees_the_blocks_by_a_task_that_asks_nobody(self) -> None:
+        made, parameters = self.begin()
+        self.driver.compose = self.refuse  # type: ignore[method-assign]
+        result = self.step("compose-node", self.pod.id, made.uuid, parameters)
+        assert isinstance(result, Failed)
+        self.assertIn("No power left", result.reason)
+        left = nodes.get(self.database, made.name)
+        self.assertEqual((NodeState.RELEASING, "No power left."), (left.state, left.error))
+        self.assertEqual({"nothing_made": True}, self.release_parameters(made))
+        done = self.step("release-node", self.pod.id, made.uuid, self.release_parameters(made))
+        self.assertIsInstance(done, Completed)
+        self.assertEqual(8, self.free())
+
+    def refuse(self, *arguments: Any) -> Operation | None:
+        raise PodRefused("No power left.")
+
+    def release_parameters(self, node: Node) -> Mapping[str, Any]:
+        found = tasks.list_page(self.database, limit=9, target=node.uuid)
+        self.assertEqual(["release-node", "compose-node"], [each.action for each in found])
+        with self.database.read() as connection:
+            text = connection.exec_driver_sql(
+                "SELECT parameters FROM task WHERE action = 'release-node'"
+            ).scalar_one()
+        found_parameters: Mapping[str, Any] = self.key_ring.decrypt(text)
+        return found_parameters
+
+    def test_a_cancelled_order_is_waited_for_and_undone(self) -> None:
+        made, parameters = self.begin()
+        first = self.step("compose-node", self.pod.id, made.uuid, parameters)
+        assert isinstance(first, Waiting)
+        cancelled = self.step(
+            "compose-node", self.pod.id, made.uuid, parameters, first.position, cancel=True
+        )
+        self.assertIsInstance(cancelled, Cancelled)
+        self.keep_position(first.position)
+        self.assertIs(NodeState.RELEASING, nodes.get(self.database, made.name).state)
+        done = self.run_to_its_end("release-node", self.pod.id, made.uuid)
+        self.assertIsInstance(done, Completed)
+        with self.assertRaises(NotFound):
+            nodes.get(self.database, made.name)
+        self.assertEqual(8, self.free())
+        self.assertIsInstance(self.run_to_its_end("sync-pod", self.pod.id), Completed)
+        self.assertEqual([], pods.list_machines(self.database, limit=9))
+
+    def keep_position(self, position: Mapping[str, Any]) -> None:
+        """What the worker writes with the end of the compose task."""
+        (open_task,) = (
+            each
+            for each in tasks.list_page(self.database, limit=9)
+            if each.action == "compose-node" and each.finished_at is None
+        )
+        tasks.cancel(self.database, open_task.uuid)
+        tasks.rescue(self.database, ["compute"])  # type: ignore[list-item]
+        (held,) = (each for each in self.claim() if each.action == "compose-node")
+        tasks.note(self.database, held, position=position)
+        tasks.release(self.database, held, TaskRest(TaskState.CANCELLED, 1))
+
+    def test_what_passed_its_deadline_is_found_and_undone(self) -> None:
+        made, parameters = self.begin()
+        first = self.step("compose-node", self.pod.id, made.uuid, parameters)
+        assert isinstance(first, Waiting)
+        self.assertEqual(0, mend(self.database, self.key_ring, age=-1))
+        self.keep_position(first.position)
+        self.assertEqual(1, mend(self.database, self.key_ring, age=-1))
+        self.assertEqual(0, mend(self.database, self.key_ring, age=-1))
+        done = self.run_to_its_end("release-node", self.pod.id, made.uuid)
+        self.assertIsInstance(done, Completed)
+        self.assertEqual(8, self.free())
+
+    def test_an_operation_that_the_pod_forgot_is_judged_by_what_is_there(self) -> None:
+        made, parameters = self.begin()
+        self.driver.operation = lambda uri: Progress(Stage.GONE)  # type: ignore[method-assign]
+        result = self.run_to_its_end("compose-node", self.pod.id, made.uuid, parameters)
+        self.assertIsInstance(result, Completed)
+
+
+class OrderTest(FakeTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.pod = self.add("bmc")
+        (machine,) = pods.list_machines(self.database, limit=9)
+        self.target = machine.uuid
+
+    def run_it(self, action: str, **parameters: Any) -> Result:
+        return self.run_to_its_end(action, self.pod.id, self.target, parameters)
+
+    def test_a_lost_update_that_was_taken_is_seen_by_its_versions(self) -> None:
+        given = self.lose("update_firmware", take=True)
+        result = self.run_it("firmware-node", image="http://images/x")
+        assert isinstance(result, Completed)
+        self.assertEqual({"before": {"BMC": "1.1"}, "versions": {"BMC": "1.2"}}, result.result)
+        self.assertEqual(1, given())
+
+    def test_a_lost_update_of_which_nothing_is_seen_is_never_given_again(self) -> None:
+        given = self.lose("update_firmware", take=False)
+        result = self.run_it("firmware-node", image="http://images/x")
+        assert isinstance(result, Failed)
+        self.assertIn("may be under way", result.reason)
+        self.assertEqual(1, given())
+
+    def test_an_update_that_the_pod_gave_up_says_why(self) -> None:
+        self.driver.operation = lambda uri: Progress(  # type: ignore[method-assign]
+            Stage.FAILED, message="The image is for another board."
+        )
+        result = self.run_it("firmware-node", image="http://images/x")
+        assert isinstance(result, Failed)
+        self.assertIn("another board", result.reason)
+
+    def test_an_update_that_changed_no_version_is_told_so(self) -> None:
+        self.driver.update_firmware = lambda uri, image: None  # type: ignore[method-assign]
+        result = self.run_it("firmware-node", image="http://images/x")
+        assert isinstance(result, Completed)
+        self.assertIn("those of before", str(result.message))
+
+    def test_a_lost_volume_is_never_made_twice(self) -> None:
+        for take, kind in ((True, Completed), (False, Failed)):
+            given = self.lose("add_volume", take=take)
+            result = self.run_it("add-volume-node", name=f"v{take}", size_gib=1)
+            with self.subTest(take):
+                self.assertIsInstance(result, kind)
+                self.assertEqual(1, given())
+
+    def test_the_percent_of_an_operation_is_the_tasks(self) -> None:
+        percents = []
+        position: Mapping[str, Any] = {}
+        while True:
+            result = self.step(
+                "firmware-node", self.pod.id, self.target, {"image": "http://x/y"}, position
+            )
+            if not isinstance(result, Waiting):
+                break
+            percents.append(result.percent or 0)
+            position = result.position
+        self.assertIsInstance(result, Completed)
+        self.assertEqual(sorted(percents), percents)
+        self.assertGreater(len(set(percents)), 2)
+
+    def test_a_watched_operation_is_not_stopped_by_cancelling(self) -> None:
+        first = self.step("firmware-node", self.pod.id, self.target, {"image": "http://x/y"})
+        assert isinstance(first, Waiting)
+        result = self.step(
+            "firmware-node",
+            self.pod.id,
+            self.target,
+            {"image": "http://x/y"},
+            first.position,
+            cancel=True,
+        )
+        assert isinstance(result, Cancelled)
+        self.assertIn("the pod goes on with it", result.message)
+
+    def test_what_changed_meanwhile_is_tried_again(self) -> None:
+        original = self.driver.set_boot
+
+        def changed(*arguments: Any, **options: Any) -> Operation | None:
+            self.driver.set_boot = original  # type: ignore[method-assign]
+            raise PodChanged("412: somebody else was there.")
+
+        self.driver.set_boot = changed  # type: ignore[method-assign]
+        result = self.step("boot-node", self.pod.id, self.target, {"device": "Pxe", "once": True})
+        self.assertEqual("Retry", type(result).__name__)
+        self.assertIsInstance(self.run_it("boot-node", device="Pxe", once=True), Completed)
+
+    def test_a_machine_that_is_gone(self) -> None:
+        self.driver.system = lambda uri: None  # type: ignore[method-assign]
+        self.assertIsInstance(self.run_it("read-machine"), Failed)
