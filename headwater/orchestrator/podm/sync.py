@@ -30,8 +30,8 @@ def sync(work: TaskWork, place: Place) -> Result:
     silent: dict[str, str] = {}
     told = time.monotonic()
     chains = [[address] for address in addresses]
-    with contextlib.closing(read_all(chains, place.driver.inventory, work.guard)) as found:
-        for number, (address, shown) in enumerate(found, 1):
+    with contextlib.closing(read_all(chains, place.driver.inventory, work.guard)) as read:
+        for number, (address, shown) in enumerate(read, 1):
             if isinstance(shown, Silent):
                 silent[address] = shown.reason
             else:
