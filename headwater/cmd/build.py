@@ -301,6 +301,7 @@ def periodic_runner(
     if keep:
         works.append(Periodic("purge-jobs", _PURGE_INTERVAL, lambda: purge(opened, keep)))
     works.append(Periodic("expire-tasks", _EXPIRE_INTERVAL, lambda: tasks.expire(opened)))
+    works.append(Periodic("promote-tasks", _EXPIRE_INTERVAL, lambda: tasks.promote(opened)))
     works.append(Periodic("mend-nodes", _MEND_INTERVAL, lambda: mend(opened, keys)))
     kept = conf.pods.task_retention_days * 86400.0
     if kept:

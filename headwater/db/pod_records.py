@@ -255,6 +255,7 @@ class ClaimedTask:
     parameters: str | None
     #: JSON object.
     position: str | None
+    batch: str | None = None
 
     def __str__(self) -> str:
         return f"Task {self.uuid}"

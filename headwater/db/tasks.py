@@ -3,6 +3,7 @@
 
 import json
 import uuid
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -15,8 +16,11 @@ from headwater.common.redact import fitting, storable
 from headwater.common.states import ENDED, PodService, SyncRequest, TaskState
 from headwater.db import leases, moments
 from headwater.db.connection import Database, retried
-from headwater.db.models import pod, task
+from headwater.db.models import node, pod, task
 from headwater.db.pod_records import ClaimedTask, NewTask, Task, TaskRest
+
+#: Due tasks that a claim looks at for each that it may take: those of one pod may fill the front.
+_AHEAD = 4
 
 #: Rows that one statement writes: MariaDB's packets and SQLite's variables have ends.
 _SLICE = 500
@@ -85,14 +89,14 @@ def claim(database: Database, wanted: Wanted, owner: str, lease: float) -> Seque
     """
     if not wanted.limit:
         return []
-    places = _places(database, wanted)
+    ids = _candidates(database, wanted)
+    if not ids:
+        return []
     which = (
         sa.select(*(task.c[field.name] for field in fields(ClaimedTask)))
-        .join(places, places.c.id == task.c.id)
-        # Asked again of the row that is locked: another claim may have had it in between.
-        .where(*leases.due(database, task), *_within_limits(places, wanted.per_pod))
+        # Asked again of the rows that are locked: another claim may have had one in between.
+        .where(task.c.id.in_(ids), *leases.due(database, task), _is_next_of_target())
         .order_by(task.c.requested_at)
-        .limit(wanted.limit)
         .with_for_update(skip_locked=True, key_share=True, of=task)
     )
     with database.write() as connection:
@@ -110,65 +114,54 @@ def claim(database: Database, wanted: Wanted, owner: str, lease: float) -> Seque
     return [ClaimedTask(**row) for row in rows]
 
 
-def _first_of_target() -> sa.ColumnElement[bool]:
-    older = task.alias("older")
-    return sa.not_(
-        sa.exists().where(
-            older.c.pod_id == task.c.pod_id,
-            older.c.target == task.c.target,
-            older.c.finished_at.is_(None),
-            older.c.id < task.c.id,
-        )
-    )
-
-
-def _places(database: Database, wanted: Wanted) -> sa.Subquery:
-    """Tasks that are due, and which of its pod, and of its batch's new ones, each is."""
-    is_new = sa.case((task.c.started_at.is_(None), 1), else_=0)
-    order = (task.c.requested_at, task.c.id)
-    return (
-        sa.select(
-            task.c.id,
-            sa.func.row_number().over(partition_by=task.c.pod_id, order_by=order).label("of_pod"),
-            sa.func.row_number()
-            .over(partition_by=(task.c.batch, task.c.pod_id, is_new), order_by=order)
-            .label("of_batch"),
-        )
-        .where(
-            task.c.service.in_(wanted.services),
-            *leases.due(database, task),
-            _first_of_target(),
-        )
-        .subquery("places")
-    )
-
-
-def _within_limits(places: sa.Subquery, per_pod: int) -> list[sa.ColumnElement[bool]]:
-    """What runs on a pod leaves room for it; and so does what has begun of its batch."""
-    running, begun = task.alias("running"), task.alias("begun")
+def _candidates(database: Database, wanted: Wanted) -> list[int]:
+    """Row ids of due tasks, as many as their pods have room for. Locks nothing."""
+    running = task.alias("running")
     busy = (
         sa.select(sa.func.count())
         .where(running.c.pod_id == task.c.pod_id, running.c.sync_request == SyncRequest.IN_PROGRESS)
         .scalar_subquery()
     )
-    under_way = (
-        sa.select(sa.func.count())
+    query = (
+        sa.select(task.c.id, task.c.pod_id, busy.label("busy"))
         .where(
-            begun.c.batch == task.c.batch,
-            begun.c.pod_id == task.c.pod_id,
-            begun.c.finished_at.is_(None),
-            begun.c.started_at.is_not(None),
+            task.c.service.in_(wanted.services),
+            *leases.due(database, task),
+            _is_next_of_target(),
+            # Whatever waits at a pod that is full keeps nobody else waiting.
+            busy < wanted.per_pod,
         )
-        .scalar_subquery()
+        .order_by(task.c.requested_at)
+        .limit(_AHEAD * wanted.limit)
     )
-    return [
-        busy + places.c.of_pod <= per_pod,
-        sa.or_(
-            task.c.batch.is_(None),
-            task.c.started_at.is_not(None),
-            under_way + places.c.of_batch <= task.c.batch_budget,
-        ),
-    ]
+    taken: Counter[int] = Counter()
+    found: list[int] = []
+    with database.read() as connection:
+        for row in connection.execute(query):
+            if len(found) < wanted.limit and row.busy + taken[row.pod_id] < wanted.per_pod:
+                taken[row.pod_id] += 1
+                found.append(row.id)
+    return found
+
+
+def _is_next_of_target() -> sa.ColumnElement[bool]:
+    """Whether no other task of its target is open that came before it, or has begun.
+
+    What a batch holds back has not come yet.
+    """
+    other = task.alias("other")
+    return sa.not_(
+        sa.exists().where(
+            other.c.pod_id == task.c.pod_id,
+            other.c.target == task.c.target,
+            other.c.finished_at.is_(None),
+            other.c.id != task.c.id,
+            sa.or_(
+                other.c.started_at.is_not(None),
+                sa.and_(other.c.id < task.c.id, other.c.sync_request != SyncRequest.NONE),
+            ),
+        )
+    )
 
 
 def rescue(database: Database, services: Collection[PodService]) -> int:
@@ -192,7 +185,7 @@ def next_due(database: Database, services: Collection[PodService]) -> float | No
             ).where(
                 task.c.service.in_(sorted(services)),
                 task.c.sync_request.in_([SyncRequest.REQUESTED, SyncRequest.IN_PROGRESS]),
-                _first_of_target(),
+                _is_next_of_target(),
             )
         ).one()
     return None if due is None else float((due - now).total_seconds())
@@ -242,6 +235,54 @@ def release(database: Database, held: ClaimedTask, rest: TaskRest) -> None:
         values.update(requested_at=due, next_try_at=due)
     with database.write() as connection:
         _write(database, connection, held, values)
+        if ended and held.batch is not None:
+            _promote(database, connection, held.batch, held.pod_id)
+
+
+def _promote(database: Database, connection: sa.Connection, batch: str, pod_id: int) -> None:
+    """Ask for as many of a batch's tasks on a pod as its budget has room for."""
+    of_batch = sa.and_(task.c.batch == batch, task.c.pod_id == pod_id, _OPEN)
+    held_back = task.c.sync_request == SyncRequest.NONE
+    row = connection.execute(
+        sa.select(
+            sa.func.max(task.c.batch_budget).label("budget"),
+            sa.func.sum(sa.case((held_back, 0), else_=1)).label("asked_for"),
+        ).where(of_batch)
+    ).one()
+    room = 0 if row.budget is None else row.budget - row.asked_for
+    if room <= 0:
+        return
+    ids = (
+        connection.execute(
+            sa.select(task.c.id)
+            .where(of_batch, held_back)
+            .order_by(task.c.id)
+            .limit(room)
+            .with_for_update(skip_locked=True, key_share=True)
+        )
+        .scalars()
+        .all()
+    )
+    if ids:
+        connection.execute(
+            task.update()
+            .where(task.c.id.in_(ids), held_back)
+            .values(sync_request=SyncRequest.REQUESTED, requested_at=moments.now(database))
+        )
+
+
+@retried
+def promote(database: Database) -> int:
+    """Ask for what batches have room for, wherever a task ended otherwise; how many places."""
+    held_back = sa.and_(task.c.batch.is_not(None), _OPEN, task.c.sync_request == SyncRequest.NONE)
+    with database.read() as connection:
+        places = connection.execute(
+            sa.select(task.c.batch, task.c.pod_id).where(held_back).distinct()
+        ).all()
+    for place in places:
+        with database.write() as connection:
+            _promote(database, connection, place.batch, place.pod_id)
+    return len(places)
 
 
 def _write(
@@ -267,7 +308,7 @@ def cancel(database: Database, task_uuid: str) -> None:
             .where(
                 known,
                 task.c.state == TaskState.PENDING,
-                task.c.sync_request == SyncRequest.REQUESTED,
+                task.c.sync_request.in_([SyncRequest.REQUESTED, SyncRequest.NONE]),
             )
             .values(
                 state=TaskState.CANCELLED,
@@ -304,12 +345,16 @@ def expire(database: Database) -> int:
 
 @retried
 def purge(database: Database, age: float, *, limit: int) -> int:
-    """Delete up to `limit` tasks that ended more than `age` seconds ago; returns how many."""
+    """Delete up to `limit` tasks that ended more than `age` seconds ago; returns how many.
+
+    What composed a node stays as long as the node: how it ended decides what the node leaves.
+    """
+    composed = sa.exists().where(node.c.uuid == task.c.target)
     with database.write() as connection:
         ids = (
             connection.execute(
                 sa.select(task.c.id)
-                .where(task.c.finished_at < moments.after(database, -age))
+                .where(task.c.finished_at < moments.after(database, -age), ~composed)
                 .order_by(task.c.id)
                 .limit(limit)
             )
@@ -329,9 +374,12 @@ def get(database: Database, task_uuid: str) -> Task:
     return found[0]
 
 
-def open_of(database: Database, pod_id: int, target: str) -> Task | None:
-    """The newest task on a target that has not ended."""
-    found = _select(database, task.c.pod_id == pod_id, task.c.target == target, _OPEN, limit=1)
+def open_of(database: Database, pod_id: int, target: str, action: str | None = None) -> Task | None:
+    """The newest task on a target, or of a kind on it, that has not ended."""
+    conditions = [task.c.pod_id == pod_id, task.c.target == target, _OPEN]
+    if action is not None:
+        conditions.append(task.c.action == action)
+    found = _select(database, *conditions, limit=1)
     return found[0] if found else None
 
 
@@ -364,14 +412,17 @@ def _insert_all(database: Database, new: NewTask, targets: Sequence[tuple[int, s
             sa.select(moments.now(database), moments.after(database, new.deadline))
         ).one()
         values.update(requested_at=now, deadline_at=end)
-        for start in range(0, len(targets), _SLICE):
-            connection.execute(
-                task.insert(),
-                [
-                    {**values, "uuid": str(uuid.uuid4()), "pod_id": pod_id, "target": target}
-                    for pod_id, target in targets[start : start + _SLICE]
-                ],
-            )
+        number: Counter[int] = Counter()
+        rows = []
+        for pod_id, target in targets:
+            number[pod_id] += 1
+            # The others are asked for as these end.
+            due = new.batch_budget is None or number[pod_id] <= new.batch_budget
+            asked = SyncRequest.REQUESTED if due else SyncRequest.NONE
+            own = {"uuid": str(uuid.uuid4()), "pod_id": pod_id, "target": target}
+            rows.append({**values, **own, "sync_request": asked})
+        for start in range(0, len(rows), _SLICE):
+            connection.execute(task.insert(), rows[start : start + _SLICE])
 
 
 def states_of(database: Database, batch: str) -> Mapping[TaskState, int]:

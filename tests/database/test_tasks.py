@@ -11,8 +11,9 @@ from headwater.common.errors import LeaseLost, NotFound
 from headwater.common.states import PodService, TaskState
 from headwater.db import tasks
 from headwater.db.models import task
-from headwater.db.pod_records import ClaimedTask, Task, TaskRest
+from headwater.db.pod_records import ClaimedTask, NewTask, Task, TaskRest
 from tests.support import databases
+from tests.support.builders import CIPHER
 from tests.support.pod_builders import ALL, add_pod, add_task, claim_tasks
 
 
@@ -93,9 +94,9 @@ class ClaimTest(TasksTestCase):
 
     def test_of_a_batch_as_many_are_open_as_its_budget_has(self) -> None:
         other = add_pod(self.database, "two")
-        for pod in (self.pod, other):
-            for number in range(3):
-                add_task(self.database, pod, target=f"m{number}", batch="b1", batch_budget=2)
+        targets = [(pod.id, f"m{number}") for pod in (self.pod, other) for number in range(3)]
+        new = NewTask(PodService.COMPUTE, "power", 0, "", CIPHER, 600, Caller(), "b1", 2)
+        tasks.submit_batch(self.database, new, targets)
         free = add_task(self.database, self.pod, target="m9")
         held = claim_tasks(self.database)
         self.assertEqual(5, len(held))
@@ -108,6 +109,48 @@ class ClaimTest(TasksTestCase):
         tasks.release(self.database, again, TaskRest(TaskState.COMPLETED, 1))
         (last,) = claim_tasks(self.database)
         self.assertEqual((other.id, "m2"), (last.pod_id, last.target))
+
+    def test_a_batch_keeps_nothing_else_of_its_pod_waiting(self) -> None:
+        targets = [(self.pod.id, f"m{number}") for number in range(200)]
+        new = NewTask(PodService.COMPUTE, "power", 0, "", CIPHER, 600, Caller(), "b1", 5)
+        tasks.submit_batch(self.database, new, targets)
+        done = 0
+        while done < 20:
+            held = claim_tasks(self.database, per_pod=7)
+            self.assertLessEqual(len(held), 5)
+            self.assertTrue(held)
+            for each in held:
+                first = each.state == TaskState.PENDING
+                state = TaskState.WAITING if first else TaskState.COMPLETED
+                tasks.release(self.database, each, TaskRest(state, 0, pause=0))
+                done += not first
+        added = add_task(self.database, self.pod, target="m150")
+        self.assertIn(added.uuid, [each.uuid for each in claim_tasks(self.database, per_pod=7)])
+
+    def test_what_a_batch_holds_back_is_asked_for_whatever_ended_the_others(self) -> None:
+        targets = [(self.pod.id, f"m{number}") for number in range(4)]
+        new = NewTask(PodService.COMPUTE, "power", 0, "", CIPHER, 600, Caller(), "b1", 2)
+        tasks.submit_batch(self.database, new, targets)
+        for each in tasks.list_page(self.database, limit=9):
+            if each.target in ("m0", "m1", "m3"):
+                tasks.cancel(self.database, each.uuid)
+        self.assertEqual([], claim_tasks(self.database))
+        self.assertEqual(1, tasks.promote(self.database))
+        (held,) = claim_tasks(self.database)
+        self.assertEqual("m2", held.target)
+        self.assertEqual(0, tasks.promote(self.database))
+
+    def test_one_that_is_held_back_never_runs_beside_what_came_after_it(self) -> None:
+        targets = [(self.pod.id, name) for name in ("m0", "m1")]
+        new = NewTask(PodService.COMPUTE, "power", 0, "", CIPHER, 600, Caller(), "b1", 1)
+        tasks.submit_batch(self.database, new, targets)
+        later = add_task(self.database, self.pod, target="m1")
+        first, running = sorted(claim_tasks(self.database), key=lambda each: each.target)
+        self.assertEqual(later.uuid, running.uuid)
+        tasks.release(self.database, first, TaskRest(TaskState.COMPLETED, 1))
+        self.assertEqual([], claim_tasks(self.database))
+        tasks.release(self.database, running, TaskRest(TaskState.COMPLETED, 1))
+        self.assertEqual(["m1"], [each.target for each in claim_tasks(self.database)])
 
     def test_a_lost_workers_task_goes_on_where_it_was(self) -> None:
         add_task(self.database, self.pod)
