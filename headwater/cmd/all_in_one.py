@@ -34,7 +34,16 @@ def _serve(conf: cfg.ConfigOpts) -> None:
     opened = build.database(conf, embedded=True)
     keys = build.key_ring(conf, embedded=True)
     worker = build.worker(conf, known, opened, keys)
-    periodic = build.periodic_runner(conf, known, opened, keys, worker.wake, worker.owner)
+    services = [PodService(name) for name in conf.pods.services]
+    pod_workers = build.pod_workers(conf, opened, keys, services)
+
+    def wake_service(service: PodService) -> None:
+        if service in pod_workers:
+            pod_workers[service].look()
+
+    periodic = build.periodic_runner(
+        conf, known, opened, keys, worker.wake, worker.owner, wake_service
+    )
     notifier = DirectNotifier(worker.wake)
     rules = policies.load(conf, known)
     addresses = deploy.addresses(conf, list(known))
@@ -51,13 +60,6 @@ def _serve(conf: cfg.ConfigOpts) -> None:
         for item in addresses
     ]
     presence = Presence(opened, worker.owner, "all-in-one")
-    services = [PodService(name) for name in conf.pods.services]
-    pod_workers = build.pod_workers(conf, opened, keys, services)
-
-    def wake_service(service: PodService) -> None:
-        if service in pod_workers:
-            pod_workers[service].look()
-
     engine = EngineWorkerService(
         lambda: [worker, *pod_workers.values(), periodic, presence], conf.graceful_shutdown_timeout
     )

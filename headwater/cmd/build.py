@@ -16,7 +16,7 @@ from headwater.common.errors import ConfigurationError, HeadwaterError, InvalidI
 from headwater.common.secrets import KeyRing
 from headwater.common.sessions import Greeter, ServiceClient, configured_session
 from headwater.common.states import AuditMode, PodService
-from headwater.db import audits, jobs, lanes, schema, tasks
+from headwater.db import audits, jobs, lanes, metrics, pod_events, schema, tasks, telemetry
 from headwater.db.connection import Database, connect
 from headwater.db.pod_records import ClaimedTask
 from headwater.db.records import ClaimedLane
@@ -54,6 +54,16 @@ _PROBES_INTERVAL = 2.0
 
 #: Seconds between two looks for nodes that are neither ready nor worked on.
 _MEND_INTERVAL = 30.0
+
+#: Seconds between two looks for pods that are due for a poll, or for a look at their event
+#: subscriptions, and of how many each of them takes care.
+_POLLS_INTERVAL = 2.0
+_SUBSCRIPTIONS_INTERVAL = 5.0
+_PODS = 500
+
+#: Seconds between two looks for telemetry that is old, and the rows of one transaction.
+_PURGE_TELEMETRY_INTERVAL = 600.0
+_PURGED = 10000
 
 #: Seconds between two looks for tasks whose deadline has passed.
 _EXPIRE_INTERVAL = 2.0
@@ -257,6 +267,7 @@ def periodic_runner(
     keys: KeyRing,
     wake: Callable[[Collection[str]], None],
     owner: str,
+    wake_service: Callable[[PodService], None],
 ) -> PeriodicRunner:
     """What engines do again and again."""
     settings = conf.engine
@@ -297,7 +308,41 @@ def periodic_runner(
         works.append(
             Periodic("purge-tasks", _PURGE_INTERVAL, lambda: tasks.purge(opened, kept, limit=10000))
         )
+    works += _telemetry_works(conf, opened, keys, wake_service)
     return PeriodicRunner(opened, owner, tuple(works), settings.lease)
+
+
+def _telemetry_works(
+    conf: cfg.ConfigOpts,
+    opened: Database,
+    keys: KeyRing,
+    wake_service: Callable[[PodService], None],
+) -> list[Periodic]:
+    settings = conf.pods
+    url = settings.event_url
+
+    def ask_polls() -> None:
+        parameters = {"history_interval": settings.metric_history_interval or None}
+        if telemetry.submit_polls(opened, keys.encrypt(parameters), limit=_PODS):
+            wake_service(PodService.TELEMETRY)
+
+    def ask_subscriptions() -> None:
+        parameters = keys.encrypt({"event_url": url})
+        if telemetry.submit_subscribing(opened, parameters, limit=_PODS, wanted=bool(url)):
+            wake_service(PodService.TELEMETRY)
+
+    def purge_old() -> None:
+        hours, days = settings.metric_retention_hours, settings.event_retention_days
+        while metrics.purge(opened, hours * 3600.0, limit=_PURGED):
+            pass
+        while pod_events.purge(opened, days * 86400.0, limit=_PURGED):
+            pass
+
+    return [
+        Periodic("due-polls", _POLLS_INTERVAL, ask_polls),
+        Periodic("due-subscriptions", _SUBSCRIPTIONS_INTERVAL, ask_subscriptions),
+        Periodic("purge-telemetry", _PURGE_TELEMETRY_INTERVAL, purge_old),
+    ]
 
 
 def audit_mode(conf: cfg.ConfigOpts, endpoint_type: str) -> AuditMode:

@@ -16,6 +16,7 @@ from headwater.engine.notifier import QueueNotifier
 from headwater.engine.presence import Presence
 from headwater.engine.rpc import EngineWorkerClient
 from headwater.engine.service import EngineService, Part
+from headwater.engine.task_rpc import TaskClient
 from headwater.engine.worker import owner_name
 
 
@@ -37,7 +38,8 @@ def _serve(conf: cfg.ConfigOpts) -> None:
     def parts() -> list[Part]:
         """Made after the fork: database and broker connections belong to one process."""
         opened, keys = build.open_database(conf), build.key_ring(conf)
-        client = EngineWorkerClient(messaging.transport(conf))
+        transport = messaging.transport(conf)
+        client = EngineWorkerClient(transport)
         notifier = QueueNotifier(client.sync_request)
 
         def wake(endpoint_types: Collection[str]) -> None:
@@ -45,8 +47,9 @@ def _serve(conf: cfg.ConfigOpts) -> None:
                 notifier.notify(name)
 
         owner = owner_name()
-        periodic = build.periodic_runner(conf, known, opened, keys, wake, owner)
-        return [notifier, periodic, Presence(opened, owner, "engine")]
+        services = QueueNotifier(TaskClient(transport).tasks_waiting)
+        periodic = build.periodic_runner(conf, known, opened, keys, wake, owner, services.notify)
+        return [notifier, services, periodic, Presence(opened, owner, "engine")]
 
     # One process does it all: the work waits for clouds and databases, and hosts share it.
     launch.processes(conf, EngineService(parts, conf.graceful_shutdown_timeout), 1).wait()

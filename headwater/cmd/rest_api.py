@@ -25,6 +25,7 @@ from headwater.engine.task_rpc import TaskClient
 from headwater.orchestrator.api.app import Api
 from headwater.orchestrator.api.health import Health
 from headwater.orchestrator.api.parts import Parts
+from headwater.orchestrator.api.scraping import Scraper
 from headwater.orchestrator.podm.access import known_drivers
 from headwater.orchestrator.watch import JobWatch, TaskWatch
 
@@ -47,6 +48,7 @@ def prepare(conf: cfg.ConfigOpts) -> Callable[[], Api]:
     policies.load(conf, known)
     build.check_storage(conf)
     messaging.check(conf)
+    Scraper(conf.pods.metrics_token_file)
     brokers = messaging.broker_addresses(conf)
 
     def build_one() -> Api:
@@ -98,4 +100,5 @@ def make(
         rules,
         functools.partial(auth.token_filter, conf),
         version("headwater"),
+        Scraper(conf.pods.metrics_token_file),
     )

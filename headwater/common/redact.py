@@ -38,6 +38,11 @@ def storable(text: str) -> str:
     return text.encode(errors="replace").decode().replace("\0", "\ufffd")
 
 
+def printable(text: str) -> str:
+    """A storable text without characters that do something to a terminal."""
+    return "".join(each if each.isprintable() else " " for each in storable(text))
+
+
 def fitting(text: str | None) -> str | None:
     """A text that only people read, storable and as long as most columns."""
     return None if text is None else storable(text)[:255]

@@ -264,3 +264,23 @@ class PowerAction(StrEnum):
     SHUTDOWN = "shutdown"
     """The operating system is asked to end."""
     RESET = "reset"
+
+
+class Severity(StrEnum):
+    """How bad a pod event or an alarm is, in Redfish's words."""
+
+    OK = "ok"
+    """Something is over, or was only to be told."""
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class EventSource(StrEnum):
+    """How an event of a pod became known."""
+
+    THRESHOLD = "threshold"
+    """A sensor crossed a threshold of a telemetry policy, or is back."""
+    POLL = "poll"
+    """A poll saw another health, or a machine that fell silent or answers again."""
+    REDFISH = "redfish"
+    """The pod sent it."""

@@ -47,10 +47,17 @@ def store(
     with database.write() as connection:
         now = clock.now()
         of_pod = _Scope(machine.c.pod_id == pod_id, {"pod_id": pod_id}, unheard, began)
-        _store(connection, machine, of_pod, {_hash(e.uri): _machine(e, now) for e in machines})
+        _store(
+            connection, machine, of_pod, {hash_of_uri(e.uri): _machine(e, now) for e in machines}
+        )
         parts = sa.and_(component.c.pod_id == pod_id, component.c.kind.in_(_OF_PODS))
         scope = _Scope(parts, {"pod_id": pod_id}, unheard, began)
-        _store(connection, component, scope, {_hash(e.uri): _component(e, now) for e in components})
+        _store(
+            connection,
+            component,
+            scope,
+            {hash_of_uri(e.uri): _component(e, now) for e in components},
+        )
         connection.execute(
             pod.update().where(pod.c.id == pod_id).values(synced_at=moments.now(database))
         )
@@ -77,7 +84,7 @@ def store_parts(
 ) -> None:
     """Write the parts of these kinds that a machine showed, also those that were another's."""
     now = clock.now()
-    rows = {_hash(each.uri): _component(each, now) for each in parts}
+    rows = {hash_of_uri(each.uri): _component(each, now) for each in parts}
     own = sa.and_(component.c.machine_id == owner.id, component.c.kind.in_(sorted(kinds)))
     shown = sa.and_(component.c.pod_id == owner.pod_id, component.c.uri_hash.in_(sorted(rows)))
     fixed = {"pod_id": owner.pod_id, "machine_id": owner.id}
@@ -104,7 +111,7 @@ def _known_machine(seen: SeenMachine) -> dict[str, Any]:
 
 def add_machine(connection: sa.Connection, pod_id: int, seen: SeenMachine, known: str) -> int:
     """Write a machine that was just made, as `known` unless it was seen before; its row id."""
-    key = _hash(seen.uri)
+    key = hash_of_uri(seen.uri)
     where = sa.and_(machine.c.pod_id == pod_id, machine.c.uri_hash == key)
     if not connection.execute(machine.update().where(where).values(_known_machine(seen))).rowcount:
         values = _machine(seen, clock.now())
@@ -198,7 +205,8 @@ def _is_behind(uri: str, silent: frozenset[str]) -> bool:
     return uri in silent or uri.rpartition("/")[0] in silent or address in silent
 
 
-def _hash(uri: str) -> str:
+def hash_of_uri(uri: str) -> str:
+    """The `uri_hash` of a row."""
     return hashlib.sha256(uri.encode()).hexdigest()
 
 

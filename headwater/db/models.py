@@ -328,6 +328,10 @@ pod = sa.Table(
     sa.Column("availability_status", sa.String(16), nullable=False, default=Availability.UNKNOWN),
     # When the inventory was last read whole.
     sa.Column("synced_at", UtcDateTime),
+    # From when on it is polled again, where a telemetry policy says so; NULL: at the next look.
+    sa.Column("next_poll_at", UtcDateTime),
+    # The same for a look at its event subscriptions.
+    sa.Column("next_subscribe_at", UtcDateTime),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("updated_at", UtcDateTime, nullable=False),
     **_OPTIONS,
@@ -492,5 +496,102 @@ task = sa.Table(
     # Which open ones are past their deadlines, and which ended ones are old.
     sa.Index("ix_task_end", "finished_at", "deadline_at"),
     sa.Index(None, "lease_owner"),
+    **_OPTIONS,
+)
+
+#: Which pods are polled how often, and what of it is worth an event.
+telemetry_policy = sa.Table(
+    "telemetry_policy",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("name", sa.String(255), nullable=False, unique=True),
+    sa.Column("description", sa.String(255)),
+    # JSON object: labels that a pod has to have.
+    sa.Column("labels", LongText, nullable=False),
+    # Seconds.
+    sa.Column("poll_interval", sa.Integer, nullable=False),
+    # JSON list.
+    sa.Column("thresholds", LongText, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    **_OPTIONS,
+)
+
+#: What the sensors of machines showed last.
+machine_metric = sa.Table(
+    "machine_metric",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    _reference("machine_id", "machine"),
+    sa.Column("metric", sa.String(63), nullable=False),
+    sa.Column("sensor", sa.String(63), nullable=False),
+    sa.Column("value", sa.Double, nullable=False),
+    sa.Column("read_at", UtcDateTime, nullable=False),
+    # When its history last got a row.
+    sa.Column("noted_at", UtcDateTime),
+    sa.UniqueConstraint("machine_id", "metric", "sensor"),
+    # The exposition reads one metric of all machines.
+    sa.Index(None, "metric", "id"),
+    **_OPTIONS,
+)
+
+#: What they showed before, one value now and then.
+machine_metric_history = sa.Table(
+    "machine_metric_history",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    _reference("metric_id", "machine_metric"),
+    sa.Column("value", sa.Double, nullable=False),
+    sa.Column("read_at", UtcDateTime, nullable=False),
+    sa.Index(None, "metric_id", "read_at"),
+    sa.Index(None, "read_at"),
+    **_OPTIONS,
+)
+
+#: What is wrong with machines now: an event is raised when a row comes, and when it goes.
+machine_alarm = sa.Table(
+    "machine_alarm",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    _reference("machine_id", "machine"),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("severity", sa.String(16), nullable=False),
+    sa.Column("raised_at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("machine_id", "name"),
+    **_OPTIONS,
+)
+
+#: What happened to pods and machines.
+pod_event = sa.Table(
+    "pod_event",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    _reference("pod_id", "pod"),
+    # NULL where it is about the pod, or about a machine that is gone.
+    sa.Column("machine_id", Id, sa.ForeignKey("machine.id", ondelete="SET NULL")),
+    sa.Column("kind", sa.String(127), nullable=False),
+    sa.Column("severity", sa.String(16), nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("source", sa.String(16), nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Index(None, "pod_id", "created_at"),
+    sa.Index(None, "machine_id"),
+    sa.Index(None, "created_at"),
+    **_OPTIONS,
+)
+
+#: Events that addresses of pods were asked to send. The newest row of an address counts; older ones
+#: are kept until that one is made, so that no event in between is refused.
+pod_subscription = sa.Table(
+    "pod_subscription",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    _reference("pod_id", "pod"),
+    sa.Column("address", sa.String(255), nullable=False),
+    # NULL until the pod has answered with it.
+    sa.Column("uri", sa.String(1024)),
+    # SHA-256, in hexadecimal, of the secret in the destination; NULL where there are no events.
+    sa.Column("secret_hash", sa.String(64), unique=True),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Index(None, "pod_id", "address"),
     **_OPTIONS,
 )

@@ -12,7 +12,7 @@ from oslo_db import exception as db_exception
 
 from headwater.common import clock
 from headwater.common.errors import Conflict, NotFound
-from headwater.common.states import Availability
+from headwater.common.states import Availability, PodService
 from headwater.db.connection import Database, retried
 from headwater.db.models import machine, node, pod, pod_label, task
 from headwater.db.pod_records import Machine, NewPod, Pod
@@ -112,7 +112,10 @@ def list_page(
 def _select(database: Database, *conditions: sa.ColumnElement[bool], limit: int) -> Sequence[Pod]:
     with database.read() as connection:
         rows = connection.execute(
-            sa.select(pod).where(*conditions).order_by(pod.c.name).limit(limit)
+            sa.select(*(pod.c[field.name] for field in fields(Pod)))
+            .where(*conditions)
+            .order_by(pod.c.name)
+            .limit(limit)
         ).all()
     return [_pod(row) for row in rows]
 
@@ -146,6 +149,8 @@ def _update(
     written = {**values, "updated_at": clock.now()}
     if "addresses" in values:
         written["addresses"] = json.dumps(list(values["addresses"]))
+    # Telemetry begins anew: what it was due by does not hold any more.
+    written.update(next_poll_at=None, next_subscribe_at=None)
     with database.write() as connection:
         connection.execute(pod.update().where(pod.c.id == pod_id).values(written))
         if labels is not None:
@@ -157,11 +162,15 @@ def delete(database: Database, name: str) -> None:
     """Forget a pod with its inventory and its tasks.
 
     Nothing in the pod itself changes. Raises NotFound, and Conflict while a task has not ended or
-    a node has one of its machines.
+    a node has one of its machines. Telemetry, which comes by itself and only reads, is no reason.
     """
     known = get(database, name)
     busy = sa.or_(
-        sa.exists().where(task.c.pod_id == known.id, task.c.finished_at.is_(None)),
+        sa.exists().where(
+            task.c.pod_id == known.id,
+            task.c.finished_at.is_(None),
+            task.c.service != PodService.TELEMETRY,
+        ),
         sa.exists().where(node.c.pod_id == known.id),
     )
     with database.write() as connection:

@@ -124,6 +124,10 @@ class ShownJobsTest(JobsTestCase):
         answer = self.call("GET", "/v1/jobs?since=yesterday")
         self.assertIn("?since=yesterday", self.refused(answer)["detail"])
 
+    def test_a_time_that_is_before_the_calendar_in_utc_is_refused(self) -> None:
+        answer = self.call("GET", "/v1/jobs?since=0001-01-01T00:00:00%2B14:00")
+        self.assertEqual(400, self.refused(answer)["status"])
+
     def test_waiting_ends_when_nothing_is_left_to_run(self) -> None:
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(self.show, f"?wait={PATIENCE}")

@@ -7,7 +7,7 @@ from headwater.common.states import Management
 from headwater.db import subclouds
 from headwater.orchestrator.api import schemas
 from headwater.orchestrator.api.v1 import ROUTES
-from tests.support import builders, databases, pod_builders
+from tests.support import builders, databases, pod_builders, telemetry_builders
 from tests.support.api import ADMIN, ApiTestCase
 
 
@@ -41,6 +41,8 @@ class StatementsTest(ApiTestCase):
             builders.accepted_job(self.database, master_id=f"u{number}")
             pod = pod_builders.add_pod(self.database, f"pod{number}")
             pod_builders.add_machine(self.database, pod)
+            telemetry_builders.add_policy(self.database, f"policy{number}")
+            telemetry_builders.poll(self.database, pod)
             pod_builders.add_task(self.database, pod)
             pod_builders.add_node(self.database, f"node{number}")
         many = self.count(known)

@@ -149,7 +149,6 @@ class Composition(CompositionTestCase):
         ended = self.ended(task["id"])
         self.assertEqual("failed", ended["state"])
         self.assertIn("A cable is loose.", ended["error"])
-        self.assertIn(self.node(name)["state"], ("releasing",))
         eventually(lambda: self.is_gone(name), "the end", 2 * PATIENCE)
         self.assertEqual(set(USUAL_BLOCKS), self.podm.free())
 

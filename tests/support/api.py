@@ -26,7 +26,7 @@ from headwater.orchestrator.api.parts import Parts
 from headwater.orchestrator.api.route import Route
 from headwater.orchestrator.podm.scheduler import Scheduler, Weights
 from headwater.orchestrator.watch import JobWatch, TaskWatch
-from tests.support import databases, pod_builders
+from tests.support import databases, pod_builders, telemetry_builders
 
 TOKEN = "a-token"
 
@@ -148,6 +148,8 @@ class ApiTestCase(databases.DatabaseTestCase):
         inventory.store_parts(self.database, machine, [ComponentKind.VOLUME], [volume])
         (component,) = inventory.list_components(self.database, limit=9)
         flavors.add(self.database, "one", None, Requirements())
+        telemetry_builders.add_policy(self.database, "one")
+        telemetry_builders.poll(self.database, pod)
         batched = pod_builders.add_task(
             self.database, pod, target="none", batch=str(uuid.uuid4()), batch_budget=1
         )

@@ -91,6 +91,41 @@ OPTS = [
         min=0,
         help="Days after which tasks that have ended are forgotten; 0 keeps them for ever.",
     ),
+    cfg.IntOpt(
+        "metric_retention_hours",
+        default=24,
+        min=2,
+        help="Hours after which values of sensors are forgotten: those of the history, and the "
+        "last ones of sensors that are not read any more.",
+    ),
+    cfg.IntOpt(
+        "metric_history_interval",
+        default=300,
+        min=0,
+        help="Seconds between two values of one sensor in the history; the latest value is written "
+        "with every poll. 0 keeps no history.",
+    ),
+    cfg.IntOpt(
+        "event_retention_days",
+        default=30,
+        min=1,
+        help="Days after which events of pods are forgotten.",
+    ),
+    cfg.StrOpt(
+        "event_url",
+        default="",
+        regex=r"(https?://[^/@?#\s]+(/[^@?#\s]*)?)?\Z",
+        help="Address of headwater's API as pods can reach it, such as "
+        "https://controller.example:25080. Pods that have Redfish events are asked to send them "
+        "there. Empty: none is asked, and those that were are told to stop.",
+    ),
+    cfg.StrOpt(
+        "metrics_token_file",
+        help="File with a token that is accepted as 'Authorization: Bearer' for GET /v1/metrics, "
+        "besides tokens of Keystone, which Prometheus cannot get. At least 16 characters on one "
+        "line; it is read with every such call. Whoever has it is a reader of the system there, "
+        "and nowhere else.",
+    ),
 ]
 
 

@@ -12,13 +12,15 @@ import webob
 
 from headwater.common.auth import Refusals, WsgiApp
 from headwater.common.policy import Policy
-from headwater.orchestrator.api import errors, openapi
+from headwater.orchestrator.api import errors, openapi, receiver
 from headwater.orchestrator.api.controller import QUERY, V1Controller
 from headwater.orchestrator.api.health import Health
 from headwater.orchestrator.api.hooks import ErrorHook
 from headwater.orchestrator.api.parts import Parts
+from headwater.orchestrator.api.receiver import Receiver
 from headwater.orchestrator.api.root import RootController
 from headwater.orchestrator.api.route import RouteTable
+from headwater.orchestrator.api.scraping import Scraper
 from headwater.orchestrator.api.v1 import ROUTES
 
 LOG = logging.getLogger(__name__)
@@ -37,7 +39,7 @@ _REQUEST_ID_HEADER = "X-Openstack-Request-Id"
 
 
 class Api:
-    """Answers the open paths, and all others behind `token_filter`.
+    """Answers the open paths and what pods send, and all else behind `token_filter`.
 
     Every answer has a request id, and every error the form of the errors document.
     """
@@ -49,7 +51,10 @@ class Api:
         policy: Policy,
         token_filter: Callable[[WsgiApp, Refusals], WsgiApp],
         version: str,
+        scraper: Scraper | None = None,
     ):
+        self._receiver = Receiver(parts)
+        self._scraper = scraper or Scraper(None)
         table = RouteTable(ROUTES)
         v1 = V1Controller(parts, policy, table, openapi.document(table, version))
         self._open: WsgiApp = pecan.make_app(
@@ -66,20 +71,27 @@ class Api:
     ) -> Iterable[bytes]:
         """Answer one exchange (PEP 3333)."""
         request_id = environ[errors.REQUEST_ID] = f"req-{uuid.uuid4()}"
-        is_open = environ.get("PATH_INFO", "").rstrip("/") in OPEN_PATHS
+        app, is_open = self._gate(environ)
 
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             if not is_open and environ["REQUEST_METHOD"] not in ("GET", "HEAD", "OPTIONS"):
                 _trail(environ, status)
             return start_response(status, [*headers, (_REQUEST_ID_HEADER, request_id)], *rest)
 
-        app = self._open if is_open else self._authenticated
         try:
             answer: Iterable[bytes] = app(environ, start)
         except Exception:  # the server in front would answer without a word in any log
             LOG.exception("%s %s broke", environ.get("REQUEST_METHOD"), environ.get("PATH_INFO"))
             answer = errors.response(500, None, request_id)(environ, start)
         return answer
+
+    def _gate(self, environ: dict[str, Any]) -> tuple[WsgiApp, bool]:
+        """What answers a call, and whether that needs no token."""
+        if receiver.claims(environ):
+            return self._receiver, True
+        if environ.get("PATH_INFO", "").rstrip("/") in OPEN_PATHS:
+            return self._open, True
+        return (self._checked if self._scraper.passes(environ) else self._authenticated), False
 
     def _checked(
         self, environ: dict[str, Any], start_response: Callable[..., Any]

@@ -54,7 +54,10 @@ class V1Controller:
         if method not in routes:
             raise _not_allowed(set(routes))
         request.environ[_FOUND] = routes[method], parameters
-        return (self.stream if routes[method].streams else self.answer), []
+        route = routes[method]
+        if route.is_text:
+            return self.text, []
+        return (self.stream if route.streams else self.answer), []
 
     @pecan.expose("json")
     def version(self, **_: object) -> dict[str, Any]:
@@ -88,6 +91,12 @@ class V1Controller:
         }
         pecan.request.environ["eventlet.minimum_write_chunk_size"] = 0
         return webob.Response(headerlist=list(headers.items()), app_iter=reply.events)
+
+    @pecan.expose(content_type="text/plain")
+    def text(self, **_: object) -> Any:
+        """Answer with a text as it is read."""
+        reply = self._reply(pecan.request)
+        return webob.Response(headerlist=list(reply.headers.items()), app_iter=reply.events)
 
     def _reply(self, request: Any) -> Reply:
         route, parameters = request.environ[_FOUND]

@@ -111,6 +111,8 @@ def _answers(route: Route) -> dict[str, Any]:
         answer: dict[str, Any] = {"description": route.summary}
         if route.streams:
             answer["content"] = {"text/event-stream": {"schema": schemas.EVENT}}
+        elif route.is_text:
+            answer["content"] = {"text/plain": {"schema": {"type": "string"}}}
         elif schema is not None:
             answer["content"] = {"application/json": {"schema": dict(schema)}}
         answers[str(status)] = answer

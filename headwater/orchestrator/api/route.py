@@ -6,6 +6,7 @@ The dispatching, the rules and the OpenAPI document all come from it.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -83,7 +84,7 @@ class Reply:
     document: Json | None
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
-    #: Instead of a document: server-sent events as they come.
+    #: Instead of a document: server-sent events, or pieces of a text, as they come.
     events: Iterator[bytes] | None = None
 
 
@@ -110,6 +111,8 @@ class Route:
     by_target: bool = False
     #: Answers with events and not with JSON.
     streams: bool = False
+    #: Answers with plain text, as it is read.
+    is_text: bool = False
 
     @property
     def name(self) -> str:
@@ -179,6 +182,17 @@ def read_body(route: Route, body: object) -> Json:
     fields = route.body.get("properties", {})
     defaults = {name: fields[name]["default"] for name in fields if "default" in fields[name]}
     return {**defaults, **body}
+
+
+def moment(text: str | None) -> datetime | None:
+    """The time that ?since names; of one without a zone UTC's. Raises InvalidInput."""
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+        return found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidInput(f"?since={text[:64]}: is no time such as 2026-03-01T12:00Z.") from None
 
 
 def _typed(text: str, schema: Json) -> object:

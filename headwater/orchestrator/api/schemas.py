@@ -12,6 +12,7 @@ from headwater.common.states import (
     ComponentKind,
     DriftAction,
     DriftKind,
+    EventSource,
     InitialSync,
     JobState,
     Management,
@@ -20,6 +21,7 @@ from headwater.common.states import (
     PodService,
     PowerAction,
     RequestState,
+    Severity,
     SyncRequest,
     SyncStatus,
     TaskState,
@@ -301,6 +303,54 @@ NEW_BATCH = _object(
     "batch",
 )
 
+_METRIC = {"type": "string", "pattern": r"^[a-z0-9_]{1,63}\Z"}
+_LIMIT = {"type": "number", "minimum": -1e12, "maximum": 1e12}
+_THRESHOLD: Json = {
+    "type": "object",
+    "properties": {
+        "metric": {**_METRIC, "description": "Such as temperature_celsius."},
+        "severity": {"enum": ["warning", "critical"]},
+        "above": _LIMIT,
+        "below": _LIMIT,
+        "hysteresis": {
+            "type": "number",
+            "minimum": 0,
+            "maximum": 1e12,
+            "default": 0,
+            "description": "How far back the value has to be until it is over.",
+        },
+    },
+    "required": ["metric", "severity"],
+    "oneOf": [{"required": ["above"]}, {"required": ["below"]}],
+    "additionalProperties": False,
+}
+_POLICY: Json = {
+    "description": {**_TEXT, "type": ["string", "null"]},
+    "labels": {
+        **_LABELS,
+        "maxProperties": 8,
+        "description": "That a pod has to have; none: all pods.",
+    },
+    "interval": {
+        "type": "integer",
+        "minimum": 5,
+        "maximum": 3600,
+        "description": "Seconds between two polls; of several policies the shortest counts.",
+    },
+    "thresholds": {
+        "type": "array",
+        "maxItems": 32,
+        "items": _THRESHOLD,
+        "description": "What raises an event; those of all policies of a pod count.",
+    },
+}
+NEW_TELEMETRY_POLICY = _object(
+    {"telemetry_policy": _object({"name": REGION_NAME, **_POLICY}, "name", "interval")}
+)
+CHANGED_TELEMETRY_POLICY = _object(
+    {"telemetry_policy": {**_object(_POLICY), "required": [], "minProperties": 1}}
+)
+
 _REQUIREMENTS = _object(
     {
         "pod": _MAYBE_TEXT,
@@ -567,6 +617,51 @@ COMPONENTS: Json = {
             "batch": {**_MAYBE_TEXT, "description": "What it was ordered with."},
         }
     ),
+    "TelemetryPolicy": _object(
+        {
+            "name": {"type": "string"},
+            "description": _MAYBE_TEXT,
+            "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+            "interval": _COUNT,
+            "thresholds": {
+                "type": "array",
+                "items": _object(
+                    {
+                        "metric": {"type": "string"},
+                        "above": {"type": ["number", "null"]},
+                        "below": {"type": ["number", "null"]},
+                        "hysteresis": {"type": "number"},
+                        "severity": one_of(Severity),
+                    }
+                ),
+            },
+            "created_at": _TIME,
+        }
+    ),
+    "Metric": _object(
+        {
+            "id": _COUNT,
+            "metric": {"type": "string"},
+            "sensor": {"type": "string"},
+            "value": {"type": "number"},
+            "read_at": _TIME,
+        }
+    ),
+    "Alarm": _object(
+        {"name": {"type": "string"}, "severity": one_of(Severity), "raised_at": _TIME}
+    ),
+    "PodEvent": _object(
+        {
+            "id": _COUNT,
+            "pod": {"type": "string"},
+            "machine": {**_MAYBE_TEXT, "description": "Id; null: the pod, or one that is gone."},
+            "kind": {"type": "string", "description": "A metric, or what the pod calls it."},
+            "severity": one_of(Severity),
+            "message": {"type": "string"},
+            "source": one_of(EventSource),
+            "created_at": _TIME,
+        }
+    ),
     "EndpointType": _object(
         {
             "name": {"type": "string"},
@@ -659,6 +754,11 @@ def all_of(key: str, name: str) -> dict[str, Any]:
 def with_count(answer: Json, key: str) -> dict[str, Any]:
     """An answer that also has a number."""
     return _object({**answer["properties"], key: _COUNT})
+
+
+def with_all(answer: Json, key: str, name: str) -> dict[str, Any]:
+    """An answer that also has all documents of a kind, which are few."""
+    return _object({**answer["properties"], key: {"type": "array", "items": named(name)}})
 
 
 def paged(marker: str, kind: str = "string", /, **filters: Json) -> dict[str, Json]:

@@ -15,7 +15,7 @@ from headwater.common.errors import (
 from headwater.common.redact import scrub, secrets_in
 from headwater.common.secrets import KeyRing
 from headwater.common.states import NodeState
-from headwater.db import pods
+from headwater.db import pods, telemetry
 from headwater.db.connection import Database
 from headwater.engine.outcome import Failed, Retry
 from headwater.engine.tracked import Result, TaskWork
@@ -36,7 +36,9 @@ from headwater.orchestrator.podm.storage import (
     detach,
     read_storage,
 )
+from headwater.orchestrator.podm.subscribe import subscribe
 from headwater.orchestrator.podm.sync import read_machine, sync
+from headwater.orchestrator.podm.telemetry import poll_machine, poll_pod
 
 #: By the names that tasks have in the database.
 ACTIONS: Mapping[str, Action] = {
@@ -58,6 +60,9 @@ ACTIONS: Mapping[str, Action] = {
     "attach-node": attach,
     "detach-node": detach,
     "read-ports": read_ports,
+    telemetry.POLL_POD: poll_pod,
+    telemetry.POLL_MACHINE: poll_machine,
+    telemetry.SUBSCRIBE_POD: subscribe,
 }
 
 

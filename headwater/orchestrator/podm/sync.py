@@ -1,25 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads the inventory of a pod: all its addresses at a time, as far as its limit lets."""
 
-import logging
-import queue
+import contextlib
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 
 from headwater.common import clock
-from headwater.common.errors import ExchangeError
 from headwater.common.states import Availability
 from headwater.db import inventory, pods
 from headwater.db.pod_records import SeenComponent, SeenMachine
 from headwater.engine.outcome import Failed, Retry
 from headwater.engine.tracked import Cancelled, Completed, Result, TaskWork
 from headwater.orchestrator.podm.actions import Place
-from headwater.orchestrator.podm.drivers import Inventory, PodRefused
-
-LOG = logging.getLogger(__name__)
-
-#: Addresses that are read at a time.
-_AT_A_TIME = 100
+from headwater.orchestrator.podm.fan_out import Silent, read_all
 
 #: Seconds between two notes of how far it has come.
 _TELL = 1.0
@@ -38,41 +30,22 @@ def sync(work: TaskWork, place: Place) -> Result:
     components: list[SeenComponent] = []
     unread: list[str] = []
     silent: dict[str, str] = {}
-    ended: queue.Queue[tuple[str, Future[Inventory]]] = queue.Queue()
-    number, told = 0, time.monotonic()
-    # Not as a context: a worker that lost its lease does not wait for what hangs.
-    pool = ThreadPoolExecutor(min(len(addresses), _AT_A_TIME), thread_name_prefix="sync-pod")
-    try:
-        for address in addresses:
-            asked = pool.submit(place.driver.inventory, address)
-            asked.add_done_callback(lambda done, address=address: ended.put((address, done)))  # type: ignore[misc]
-        while number < len(addresses):
-            try:
-                address, done = ended.get(timeout=_TELL)
-            except queue.Empty:
-                # An address that sends a byte now and then: the deadline takes the lease.
-                work.guard()
-                continue
-            number += 1
-            try:
-                shown = done.result()
+    told = time.monotonic()
+    chains = [[address] for address in addresses]
+    with contextlib.closing(read_all(chains, place.driver.inventory, work.guard)) as read:
+        for number, (address, shown) in enumerate(read, 1):
+            if isinstance(shown, Silent):
+                silent[address] = shown.reason
+            else:
                 seen.extend(shown.machines)
                 unread.extend(shown.unread)
                 components.extend(shown.components)
-            except (ExchangeError, PodRefused) as error:
-                silent[address] = str(error)
-            except Exception as error:
-                # Whatever one address makes us stumble over, the others are stored.
-                LOG.exception("The inventory of %s broke", address)
-                silent[address] = f"Internal error: {type(error).__name__}; see the log."
             if time.monotonic() - told >= _TELL:
                 told = time.monotonic()
                 work.note(
                     percent=95 * number // len(addresses),
                     message=f"{number} of {len(addresses)} addresses read.",
                 )
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
     answered = len(silent) < len(addresses)
     state = Availability.ONLINE if answered else Availability.OFFLINE
     pods.note_availability(place.database, place.pod.id, state)

@@ -11,9 +11,11 @@ from headwater.orchestrator.api.v1 import (
     lanes,
     machines,
     nodes,
+    pod_events,
     pods,
     subclouds,
     tasks,
+    telemetry,
 )
 
 #: All routes, in the order in which documents show them.
@@ -29,5 +31,7 @@ ROUTES = (
     *nodes.ROUTES,
     *tasks.ROUTES,
     *batches.ROUTES,
+    *telemetry.ROUTES,
+    *pod_events.ROUTES,
     *installation.ROUTES,
 )

@@ -2,16 +2,14 @@
 """/v1/jobs: changes, how far they have come, and what to do about them."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
 
-from headwater.common.errors import InvalidInput
 from headwater.common.states import JobState, RequestState
 from headwater.db import jobs, requests, subclouds
 from headwater.db.records import JobFilter, JobSummary
 from headwater.orchestrator.api import policies, schemas
 from headwater.orchestrator.api.events import events_of
 from headwater.orchestrator.api.parts import Parts
-from headwater.orchestrator.api.route import Call, Reply, Route
+from headwater.orchestrator.api.route import Call, Reply, Route, moment
 from headwater.orchestrator.api.v1 import views
 
 #: Passed by those who see the jobs of all projects.
@@ -31,7 +29,7 @@ def list_page(parts: Parts, call: Call) -> Reply:
         user=query.get("user"),
         project_id=query.get("project_id"),
         request_id=query.get("request_id"),
-        since=_moment(query.get("since")),
+        since=moment(query.get("since")),
     )
     if not call.allows(_ALL_PROJECTS, {}):
         # A token without a project has no jobs.
@@ -97,16 +95,6 @@ def _get(parts: Parts, call: Call) -> JobSummary:
     found = jobs.find(parts.database, call.parameters["id"])
     call.authorize({"project_id": found.job.project_id, "user_id": found.job.user_id})
     return found
-
-
-def _moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidInput(f"?since={text[:64]}: is no time such as 2026-03-01T12:00Z.") from None
-    return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
 
 
 def _location(call: Call, found: JobSummary) -> dict[str, str]:

@@ -8,15 +8,19 @@ from urllib.parse import quote
 
 from headwater.common.errors import Conflict, InvalidInput
 from headwater.common.states import PodService
-from headwater.db import pods
+from headwater.db import pods, subscriptions, telemetry
 from headwater.db.pod_records import NewPod, Pod
 from headwater.orchestrator.api import policies, schemas
 from headwater.orchestrator.api.parts import Parts
 from headwater.orchestrator.api.route import Call, Reply, Route
 from headwater.orchestrator.api.v1 import views
-from headwater.orchestrator.api.v1.tasks import submit
+from headwater.orchestrator.api.v1.tasks import Wish, ended, submit
 
 _ONE = {200: schemas.single("pod", "Pod")}
+
+#: Seconds that a pod is given, before it is forgotten, to end its event subscriptions. What is left
+#: over sends to a destination that refuses it.
+_PATIENCE = 10.0
 
 
 def list_page(parts: Parts, call: Call) -> Reply:
@@ -56,8 +60,18 @@ def update(parts: Parts, call: Call) -> Reply:
 
 
 def delete(parts: Parts, call: Call) -> Reply:
-    """Forget one."""
-    pods.delete(parts.database, call.parameters["name"])
+    """Forget one; it is told to send no more events, if it listens at once."""
+    found = pods.get(parts.database, call.parameters["name"])
+    if any(each.uri for each in subscriptions.of_pod(parts.database, found.id)):
+        wish = Wish(
+            PodService.TELEMETRY,
+            telemetry.SUBSCRIBE_POD,
+            found.id,
+            telemetry.SUBSCRIPTIONS,
+            {"event_url": ""},
+        )
+        ended(parts, call, _PATIENCE, wish)
+    pods.delete(parts.database, found.name)
     return Reply(None, status=204)
 
 

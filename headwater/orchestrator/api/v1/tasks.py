@@ -91,15 +91,20 @@ def awaited(parts: Parts, call: Call, patience: float, *wishes: Wish) -> Reply |
         for wish in wishes
     ]
     until = time.monotonic() + patience
-    ended = []
+    completed = []
     for each in written:
         found = parts.tasks.settled(each, max(0.0, until - time.monotonic()))
         if found.finished_at is None:
             return accepted(call, found)
         if found.state is not TaskState.COMPLETED:
             raise Conflict(f"It could not be read anew: {found.error or found.state}")
-        ended.append(found)
-    return ended
+        completed.append(found)
+    return completed
+
+
+def ended(parts: Parts, call: Call, patience: float, wish: Wish) -> Task:
+    """A task as it is once it has ended, or after `patience` seconds."""
+    return parts.tasks.settled(_written(parts, call, wish), patience)
 
 
 def list_page(parts: Parts, call: Call) -> Reply:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from headwater.common.clock import isoformat
-from headwater.common.states import RequestState
+from headwater.common.states import PodService, RequestState
 from headwater.db.pod_records import Component, Flavor, Machine, Node, Pod, Requirements, Task
 from headwater.db.records import (
     Drift,
@@ -19,6 +19,7 @@ from headwater.db.records import (
     Subcloud,
     UnmanagedResource,
 )
+from headwater.db.telemetry_records import Alarm, Metric, PodEvent, TelemetryPolicy
 from headwater.engine.fleet import public_view
 
 Json = dict[str, Any]
@@ -271,7 +272,8 @@ def task(record: Task) -> Json:
         "service": record.service.value,
         "action": record.action,
         "pod": record.pod_name,
-        "machine": record.target or None,
+        # Tasks of telemetry have lanes of their own as their targets.
+        "machine": None if record.service is PodService.TELEMETRY else record.target or None,
         "state": record.state.value,
         "percent": record.percent,
         "message": record.message,
@@ -288,4 +290,59 @@ def task(record: Task) -> Json:
         "finished_at": isoformat(record.finished_at),
         "deadline_at": isoformat(record.deadline_at),
         "batch": record.batch,
+    }
+
+
+def telemetry_policy(record: TelemetryPolicy) -> Json:
+    """What is polled how often, and what of it is worth an event."""
+    return {
+        "name": record.name,
+        "description": record.description,
+        "labels": dict(record.labels),
+        "interval": record.interval,
+        "thresholds": [
+            {
+                "metric": each.metric,
+                "above": each.above,
+                "below": each.below,
+                "hysteresis": each.hysteresis,
+                "severity": each.severity.value,
+            }
+            for each in record.thresholds
+        ],
+        "created_at": isoformat(record.created_at),
+    }
+
+
+def metric(record: Metric) -> Json:
+    """A value of a sensor."""
+    return {
+        "id": record.id,
+        "metric": record.metric,
+        "sensor": record.sensor,
+        "value": record.value,
+        "read_at": isoformat(record.read_at),
+    }
+
+
+def alarm(record: Alarm) -> Json:
+    """What is wrong with a machine."""
+    return {
+        "name": record.name,
+        "severity": record.severity.value,
+        "raised_at": isoformat(record.raised_at),
+    }
+
+
+def pod_event(record: PodEvent) -> Json:
+    """Something that happened to a pod or a machine."""
+    return {
+        "id": record.id,
+        "pod": record.pod_name,
+        "machine": record.machine,
+        "kind": record.kind,
+        "severity": record.severity.value,
+        "message": record.message,
+        "source": record.source.value,
+        "created_at": isoformat(record.created_at),
     }

@@ -200,7 +200,10 @@ class PodDriver(Protocol):
         """How far an operation has come."""
 
     def subscribe(self, address: str, destination: str, context: str) -> str | None:
-        """Let events be sent to `destination`; the subscription's URI, None where it has none."""
+        """Let events be sent to `destination`; the subscription's URI, None where it has none.
+
+        One that was made with the same `context` before ends.
+        """
 
     def unsubscribe(self, subscription: str) -> None:
         """End that; of one that is gone nothing is said."""

@@ -246,13 +246,16 @@ class BmcFleet:
         return self._connections.progress(uri)
 
     def subscribe(self, address: str, destination: str, context: str) -> str | None:
-        """Subscribe where the service has events."""
+        """Subscribe where the service has events, instead of an earlier time with this context."""
         path = self._linked(address, "EventService")
         if path is None:
             return None
         subscriptions = link(self._connections.read(address + path), "Subscriptions")
         if subscriptions is None:
             return None
+        # BMCs have few places for them: one whose answer was lost must not keep its.
+        for uri in self._subscriptions(address, subscriptions, context):
+            self.unsubscribe(uri)
         self._connections.order(
             "POST",
             address + subscriptions,
@@ -264,7 +267,17 @@ class BmcFleet:
             },
         )
         made = self._connections.created()
-        return None if made is None else address + made
+        if made is not None:
+            return address + made
+        return next(iter(self._subscriptions(address, subscriptions, context)), None)
+
+    def _subscriptions(self, address: str, collection: str, context: str) -> list[str]:
+        """Those with a context."""
+        return [
+            uri
+            for uri, document in self._members(address, collection, [])
+            if document.get("Context") == context
+        ]
 
     def unsubscribe(self, subscription: str) -> None:
         """Delete it."""

@@ -196,7 +196,7 @@ class EveryActionTest(FakeTestCase):
 
 
 #: Actions that have tests of their own elsewhere.
-_ELSEWHERE = frozenset({"poll-pod", "subscribe-pod"})
+_ELSEWHERE = frozenset({"poll-machine", "poll-pod", "subscribe-pod"})
 
 
 class ComposeTest(FakeTestCase):
