@@ -440,9 +440,10 @@ class _Pinned(HTTPAdapter):
 
 
 def split(uri: str) -> tuple[str, str]:
-    """Address and path of a URI."""
+    """Address and path, with its query, of a URI."""
     parts = urlsplit(uri)
-    return f"{parts.scheme}://{parts.netloc}", parts.path or "/"
+    path = parts.path or "/"
+    return f"{parts.scheme}://{parts.netloc}", f"{path}?{parts.query}" if parts.query else path
 
 
 def _task_path(response: requests.Response) -> str | None:

@@ -5,18 +5,29 @@ import itertools
 import pathlib
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from headwater.common.context import Caller
 from headwater.common.errors import NoAnswer, NotFound
 from headwater.common.secrets import KeyRing
-from headwater.common.states import ComponentKind, NodeState, TaskState
+from headwater.common.states import ComponentKind, NodeState, PodService, TaskState
 from headwater.db import inventory, nodes, pods, tasks
-from headwater.db.pod_records import ClaimedTask, Node, Pod, Requirements, TaskRest
+from headwater.db.pod_records import (
+    Candidate,
+    ClaimedTask,
+    NewNode,
+    NewTask,
+    Node,
+    Pod,
+    Requirements,
+    TaskRest,
+)
 from headwater.engine.outcome import Failed
 from headwater.engine.tracked import Cancelled, Completed, Doubtful, Result, TaskWork, Waiting
 from headwater.orchestrator.podm.drivers import (
     DriverSettings,
+    NewVolume,
     Operation,
     PodChanged,
     PodRefused,
@@ -298,11 +309,176 @@ class ComposeTest(FakeTestCase):
         self.assertIsInstance(done, Completed)
         self.assertEqual(8, self.free())
 
+    def test_a_pod_that_still_composes_is_asked_for_nothing_more(self) -> None:
+        made, parameters = self.begin()
+        given = self.lose("compose", take=False)
+        left = iter(range(40))
+        self.driver.is_composing = lambda blocks: next(left, None) is not None  # type: ignore[method-assign]
+        position: Mapping[str, Any] = {}
+        for _ in range(40):
+            result = self.step("compose-node", self.pod.id, made.uuid, parameters, position)
+            assert isinstance(result, Waiting | Doubtful)
+            position = result.position
+        self.assertEqual(1, given())
+        self.keep_position(position)
+        left = iter(range(20))
+        nodes.begin_release(self.database, made, release_task(made))
+        position = {}
+        for _ in range(20):
+            result = self.step("release-node", self.pod.id, made.uuid, None, position)
+            assert isinstance(result, Waiting)
+            position = result.position
+        self.assertEqual(1, len(nodes.list_page(self.database, limit=9)))
+        done = self.run_to_its_end("release-node", self.pod.id, made.uuid)
+        self.assertIsInstance(done, Completed)
+
+    def test_a_machine_that_another_node_adopted_is_told(self) -> None:
+        made, parameters = self.begin()
+        first = self.step("compose-node", self.pod.id, made.uuid, parameters)
+        assert isinstance(first, Waiting)
+        self.run_to_its_end("sync-pod", self.pod.id)
+        (machine,) = pods.list_machines(self.database, limit=9)
+        candidate = Candidate(self.pod.id, 0, 1, 1, machine_id=machine.id)
+        nodes.reserve(self.database, NewNode("thief", Requirements(), _CALLER), candidate)
+        result: Result = first
+        while isinstance(result, Waiting):
+            position = result.position
+            result = self.step("compose-node", self.pod.id, made.uuid, parameters, position)
+        assert isinstance(result, Failed)
+        self.assertIn("another node", result.reason)
+
     def test_an_operation_that_the_pod_forgot_is_judged_by_what_is_there(self) -> None:
         made, parameters = self.begin()
         self.driver.operation = lambda uri: Progress(Stage.GONE)  # type: ignore[method-assign]
         result = self.run_to_its_end("compose-node", self.pod.id, made.uuid, parameters)
         self.assertIsInstance(result, Completed)
+
+
+class AttachTest(FakeTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.pod = self.add("podm")
+        self.node = self.composed(self.pod, cpus=1)
+        assert self.node.machine is not None
+        self.target = self.node.machine.uuid
+        found = nodes.free_storage(self.database, self.node, 1)
+        assert found is not None
+        self.block = found[1]
+        new = NewTask(
+            PodService.STORAGE,
+            "attach-node",
+            self.pod.id,
+            self.target,
+            self.key_ring.encrypt({"block": self.block}),
+            600,
+            _CALLER,
+        )
+        nodes.take_block(self.database, self.node.id, found[0], new)
+
+    def attach(self, position: Mapping[str, Any] | None = None, *, cancel: bool = False) -> Result:
+        parameters = {"block": self.block}
+        return self.step(
+            "attach-node", self.pod.id, self.target, parameters, position, cancel=cancel
+        )
+
+    def held(self) -> bool:
+        found = inventory.blocks_of(self.database, self.node.id)
+        return self.block in [each.uri for each in found]
+
+    def end_task(self) -> None:
+        for each in tasks.list_page(self.database, limit=9):
+            tasks.cancel(self.database, each.uuid)
+
+    def mended(self) -> Mapping[str, Any]:
+        """The parameters of the task that takes the block back."""
+        self.assertEqual(1, mend(self.database, self.key_ring, age=-1))
+        (held,) = (each for each in self.claim() if each.action == "detach-node")
+        return self._parameters(held)
+
+    def test_a_block_that_is_refused_is_given_back_at_once(self) -> None:
+        def refuse(uri: str, block: str) -> Operation | None:
+            raise PodRefused("No cable reaches there.")
+
+        self.driver.attach = refuse  # type: ignore[method-assign]
+        self.assertIsInstance(self.attach(), Failed)
+        self.assertFalse(self.held())
+
+    def test_one_whose_attaching_was_cancelled_stays_until_it_is_known(self) -> None:
+        self.driver.attach = lambda uri, block: Operation("http://pod/op")  # type: ignore[method-assign]
+        first = self.attach()
+        assert isinstance(first, Waiting)
+        self.assertIsInstance(self.attach(first.position, cancel=True), Cancelled)
+        self.assertTrue(self.held())
+        self.end_task()
+        parameters = self.mended()
+        self.assertEqual({"block": self.block, "half_attached": True}, parameters)
+        result = self.step("detach-node", self.pod.id, self.target, parameters)
+        # It may still come.
+        self.assertIsInstance(result, Waiting)
+        self.assertTrue(self.held())
+        done = self.run_to_its_end("detach-node", self.pod.id, self.target, parameters)
+        self.assertIsInstance(done, Completed)
+        self.assertFalse(self.held())
+
+    def test_one_that_was_attached_without_a_word_is_detached(self) -> None:
+        self.driver.attach(self.node.machine.uri, self.block)  # type: ignore[union-attr]
+        self.end_task()
+        done = self.run_to_its_end("detach-node", self.pod.id, self.target, self.mended())
+        self.assertIsInstance(done, Completed)
+        self.assertFalse(self.held())
+        self.assertNotIn(self.block, self.driver.blocks(self.node.machine.uri))  # type: ignore[union-attr]
+
+    def test_one_that_is_attached_is_left_alone(self) -> None:
+        result = self.run_to_its_end("attach-node", self.pod.id, self.target, {"block": self.block})
+        self.assertIsInstance(result, Completed)
+        self.end_task()
+        self.assertEqual(0, mend(self.database, self.key_ring, age=-1))
+        self.assertTrue(self.held())
+
+
+class OwnerTest(FakeTestCase):
+    """What was ordered for a machine does not happen to its next owner."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.pod = self.add("bmc")
+        (self.machine,) = pods.list_machines(self.database, limit=9)
+
+    def order(self, owner: str, position: Mapping[str, Any] | None = None) -> Result:
+        parameters = {"action": "on", "owner": owner}
+        return self.step("power-machine", self.pod.id, self.machine.uuid, parameters, position)
+
+    def test_an_order_for_a_free_machine(self) -> None:
+        self.assertIsInstance(self.order("", {"step": "ordered", "looks": 0}), Waiting)
+        made = self.compose(self.pod)
+        refused = self.order("")
+        assert isinstance(refused, Failed)
+        self.assertIn(made.name, refused.reason)
+        # What was sent before is watched to its end.
+        self.assertIsInstance(self.order("", {"step": "ordered", "looks": 0}), Waiting)
+        self.assertEqual("Off", self.driver.power_state(self.machine.uri))
+
+    def test_an_order_for_a_node(self) -> None:
+        made = self.compose(self.pod)
+        self.assertIsInstance(self.order("another"), Failed)
+        nodes.begin_release(self.database, made, release_task(made))
+        self.assertIsInstance(self.order(made.uuid), Failed)
+        nodes.end_release(self.database, made.id)
+        gone = self.order(made.uuid)
+        assert isinstance(gone, Failed)
+        self.assertIn("is gone", gone.reason)
+
+    def test_an_order_for_the_present_owner(self) -> None:
+        made = self.compose(self.pod)
+        self.assertIsInstance(self.order(made.uuid), Waiting)
+
+    def test_a_machine_that_is_gone_is_released(self) -> None:
+        made = self.compose(self.pod)
+        nodes.begin_release(self.database, made, release_task(made))
+        self.driver.system = lambda uri: None  # type: ignore[method-assign]
+        done = self.step("release-node", self.pod.id, self.machine.uuid)
+        self.assertIsInstance(done, Completed)
+        self.assertEqual([], nodes.list_page(self.database, limit=9))
 
 
 class OrderTest(FakeTestCase):
@@ -342,6 +518,46 @@ class OrderTest(FakeTestCase):
         result = self.run_it("firmware-node", image="http://images/x")
         assert isinstance(result, Completed)
         self.assertIn("those of before", str(result.message))
+
+    def test_a_volume_of_a_name_in_use_is_not_made(self) -> None:
+        self.assertIsInstance(self.run_it("add-volume-node", name="v", size_gib=1), Completed)
+        again = self.run_it("add-volume-node", name="v", size_gib=1)
+        assert isinstance(again, Failed)
+        self.assertIn("already", again.reason)
+
+    def test_a_controller_that_keeps_no_names(self) -> None:
+        original = self.driver.add_volume
+
+        def nameless(uri: str, volume: NewVolume) -> Operation | None:
+            return original(uri, replace(volume, name="Volume.1"))
+
+        self.driver.add_volume = nameless  # type: ignore[method-assign]
+        self.assertIsInstance(self.run_it("add-volume-node", name="v", size_gib=1), Completed)
+
+    def test_a_bmc_that_shows_its_image_in_other_words(self) -> None:
+        self.driver.media = lambda uri: "http://images/a.iso"  # type: ignore[method-assign]
+        result = self.run_it("media-node", image="http://images/a.iso?signature=1234")
+        self.assertIsInstance(result, Completed)
+
+    def test_a_bmc_that_answers_anything_while_it_updates_itself(self) -> None:
+        original, odd = self.driver.firmware, iter(range(20))
+
+        def firmware(uri: str) -> Mapping[str, str]:
+            if self.ordered and next(odd, None) is not None:
+                raise PodRefused("404: no such thing")
+            return original(uri)
+
+        self.ordered = False
+        update = self.driver.update_firmware
+
+        def ordered(uri: str, image: str) -> Operation | None:
+            self.ordered = True
+            return update(uri, image)
+
+        self.driver.firmware, self.driver.update_firmware = firmware, ordered  # type: ignore[method-assign]
+        result = self.run_it("firmware-node", image="http://images/x")
+        assert isinstance(result, Completed)
+        self.assertEqual({"BMC": "1.2"}, result.result["versions"])
 
     def test_a_lost_volume_is_never_made_twice(self) -> None:
         for take, kind in ((True, Completed), (False, Failed)):

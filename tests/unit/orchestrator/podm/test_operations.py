@@ -1,17 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Operations that pods go on with after their answer, and addresses that do not answer."""
 
+import json
+import pathlib
+import socket
+import tempfile
 import threading
 import time
 from typing import Any
 
-from headwater.common.errors import Unreachable
+from headwater.common.errors import NoAnswer, Unreachable
+from headwater.common.redact import storable
 from headwater.common.states import PowerAction
-from headwater.orchestrator.podm.drivers import DriverSettings, Operation, Progress, Stage
+from headwater.orchestrator.podm.drivers import (
+    DriverSettings,
+    Operation,
+    PodRefused,
+    Progress,
+    Stage,
+)
 from headwater.orchestrator.podm.drivers.redfish import BmcFleet
-from tests.support.redfish import RESET, SYSTEM
+from tests.support.redfish import INSERT, RESET, SYSTEM, SYSTEMS, Fault, FaultyBmc
 from tests.support.waiting import PATIENCE, eventually
-from tests.unit.orchestrator.podm.test_redfish import DriverTestCase
+from tests.unit.orchestrator.podm.test_redfish import DriverTestCase, self_signed
 
 TASK = "/redfish/v1/TaskService/Tasks/1"
 MONITOR = f"{TASK}/Monitor"
@@ -191,3 +202,196 @@ class SilenceTest(DriverTestCase):
     def _silent(self, driver: BmcFleet) -> None:
         with self.assertRaises(Unreachable):
             driver.power_state(self.uri)
+
+    def test_one_call_tries_what_was_silent_and_the_others_wait_nowhere(self) -> None:
+        driver = self.make_careful(breaker_failures=1, pause=0.05)
+        driver.power_state(self.uri)
+        self.bmc.hang("GET", SYSTEM)
+        with self.assertRaises(Unreachable):
+            driver.power_state(self.uri)
+        asked = self.asked("GET", SYSTEM)
+        told: list[str] = []
+
+        def tries() -> None:
+            try:
+                driver.power_state(self.uri)
+            except Unreachable as error:
+                told.append(str(error))
+
+        eventually(lambda: self.trial(tries, told), "the pause to end")
+        threads = [threading.Thread(target=tries) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+        # One at a time, whoever asks.
+        self.assertLess(self.asked("GET", SYSTEM) - asked, 1 + len(threads))
+
+    def trial(self, tries: Any, told: list[str]) -> bool:
+        tries()
+        return "Left alone" not in told[-1]
+
+
+class ElsewhereTest(DriverTestCase):
+    """Nothing leads us, with our login, to another host."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.other = self.enterContext(FaultyBmc())
+        self.driver.power_state(self.uri)
+
+    def moved(self, status: int) -> Fault:
+        return lambda handler: handler.answer(status, None, Location=self.other.url + handler.path)
+
+    def test_redirects_are_refused(self) -> None:
+        for status in (301, 302, 307, 308):
+            self.bmc.faults["GET", SYSTEM] = self.moved(status)
+            self.bmc.faults["POST", RESET] = self.moved(status)
+            with self.subTest(status), self.assertRaises(PodRefused) as caught:
+                self.driver.power_state(self.uri)
+            self.assertIn("sends us to", str(caught.exception))
+            self.bmc.faults.pop(("GET", SYSTEM))
+            with self.assertRaises(PodRefused):
+                self.driver.power(self.uri, PowerAction.ON)
+        self.assertEqual(([], []), (self.other.asked, self.other.resets))
+
+    def test_targets_and_links_on_other_hosts_are_refused(self) -> None:
+        system = self.bmc.documents[SYSTEM]
+        system["Actions"]["#ComputerSystem.Reset"]["target"] = self.other.url + RESET
+        with self.assertRaises(PodRefused):
+            self.driver.power(self.uri, PowerAction.ON)
+        for path in ("//evil.example/x", "@evil.example/x", "http://evil.example/x", "/a b", 7):
+            system["EthernetInterfaces"] = {"@odata.id": path}
+            with self.subTest(path):
+                self.assertEqual([], self.driver.ports(self.uri))
+        self.assertEqual([], self.other.asked)
+
+    def test_a_location_with_another_host_is_its_path_or_nothing(self) -> None:
+        for location, uri in (
+            (f"{self.other.url}{MONITOR}", self.bmc.url + MONITOR),
+            ("@evil.example/x", None),
+            ("//evil.example//x", None),
+        ):
+            self.bmc.faults["POST", RESET] = lambda handler, location=location: handler.answer(  # type: ignore[misc]
+                202, None, Location=location
+            )
+            made = self.driver.power(self.uri, PowerAction.ON)
+            with self.subTest(location):
+                self.assertEqual(uri, None if made is None else made.uri)
+
+
+class DoubtTest(DriverTestCase):
+    def test_a_service_or_a_proxy_that_breaks_over_an_order_leaves_doubt(self) -> None:
+        for status in (500, 502, 504):
+            self.bmc.fail("POST", RESET, status)
+            with self.subTest(status), self.assertRaises(NoAnswer):
+                self.driver.power(self.uri, PowerAction.ON)
+        self.assertEqual(3, self.asked("POST", RESET))
+
+    def test_errors_that_sushy_cannot_read_have_their_meaning(self) -> None:
+        self.bmc.faults["POST", RESET] = lambda handler: handler.answer(
+            503, {"error": "text"}, Retry_After="4"
+        )
+        with self.assertRaises(Unreachable) as caught:
+            self.driver.power(self.uri, PowerAction.ON)
+        self.assertEqual(4.0, caught.exception.retry_after)
+
+    def test_a_wait_without_end_is_cut(self) -> None:
+        self.bmc.fail("POST", RESET, 503, Retry_After="9" * 400)
+        with self.assertRaises(Unreachable) as caught:
+            self.driver.power(self.uri, PowerAction.ON)
+        self.assertEqual(300.0, caught.exception.retry_after)
+
+    def test_an_operation_that_cannot_be_looked_at_has_not_failed(self) -> None:
+        for fault in (
+            lambda handler: handler.refuse(500),
+            lambda handler: handler.answer(200, "<html>"),
+            lambda handler: handler.refuse(503),
+        ):
+            self.bmc.faults["GET", TASK] = fault
+            with self.assertRaises(Unreachable):
+                self.driver.operation(self.bmc.url + TASK)
+
+    def test_a_signature_is_masked_before_a_text_is_cut(self) -> None:
+        signature = "s3cr3t" * 20
+        image = f"http://images/{'a' * 250}.iso?signature={signature}"
+        self.bmc.fail("POST", INSERT, 400, f"Cannot fetch {image}")
+        with self.assertRaises(PodRefused) as caught:
+            self.driver.set_media(self.uri, image)
+        self.assertNotIn("s3cr3t", str(caught.exception))
+        # Of others nothing is masked.
+        self.bmc.fail("POST", RESET, 400, f"Cannot fetch {image[:40]}")
+        with self.assertRaises(PodRefused) as caught:
+            self.driver.power(self.uri, PowerAction.ON)
+        self.assertIn(image[:40], str(caught.exception))
+
+    def test_the_certificate_is_the_only_trouble_of_tls_before_anything_is_sent(self) -> None:
+        directory = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        certificate = self_signed(directory)
+        with FaultyBmc(certificate) as bmc:
+            driver = self.make(cafile=str(certificate))
+            driver.power_state(bmc.url + SYSTEM)
+
+            def broken(handler: Any) -> None:
+                # The order was read; what comes back is no TLS.
+                plain = socket.socket(fileno=handler.connection.detach())
+                plain.sendall(b"no TLS at all, and certainly no record of it")
+                plain.close()
+                # As the server sees it.
+                raise ConnectionAbortedError
+
+            bmc.faults["POST", RESET] = broken
+            with self.assertRaises(NoAnswer):
+                driver.power(bmc.url + SYSTEM, PowerAction.ON)
+
+
+class PagesTest(DriverTestCase):
+    def test_collections_are_read_page_after_page(self) -> None:
+        second, third = f"{SYSTEMS}?$skip=1", f"{SYSTEMS}/more"
+        self.bmc.documents[SYSTEMS]["Members@odata.nextLink"] = second
+        more = {"@odata.id": f"{SYSTEMS}/2"}
+        self.bmc.documents[second] = {"Members": [more], "Members@odata.nextLink": third}
+        self.bmc.documents[f"{SYSTEMS}/2"] = {**more, "Name": "server-2"}
+        # One that leads back ends it.
+        self.bmc.documents[third] = {"Members": [], "Members@odata.nextLink": second}
+        found = self.driver.inventory(self.bmc.url)
+        self.assertEqual(["server-1", "server-2"], [each.name for each in found.machines])
+
+    def test_many_members_are_read_in_their_order(self) -> None:
+        paths = [f"{SYSTEMS}/{number}" for number in range(1, 41)]
+        self.bmc.documents[SYSTEMS]["Members"] = [{"@odata.id": path} for path in paths]
+        for path in paths[1:]:
+            self.bmc.documents[path] = {"@odata.id": path, "Name": path}
+        self.bmc.fail("GET", paths[7], 500)
+        found = self.driver.inventory(self.bmc.url)
+        self.assertEqual([self.bmc.url + paths[7]], list(found.unread))
+        names = ["server-1", *(path for path in paths[1:] if path != paths[7])]
+        self.assertEqual(names, [each.name for each in found.machines])
+
+
+class AbsurdTest(DriverTestCase):
+    def test_numbers_and_names_that_no_column_holds(self) -> None:
+        text = json.dumps(self.bmc.documents[SYSTEM])
+        for cpus, memory, name in (
+            ("NaN", "1e999", '"x\\u0000y"'),
+            ("-1", "Infinity", '"\\ud800"'),
+            ("9" * 30, "9" * 30, f'"{"n" * 999}"'),
+            ("true", '"2"', "[]"),
+        ):
+            document = text.replace('"Count": 2', f'"Count": {cpus}')
+            document = document.replace(
+                '"TotalSystemMemoryGiB": 96', f'"TotalSystemMemoryGiB": {memory}'
+            )
+            document = document.replace('"Name": "server-1"', f'"Name": {name}')
+            self.bmc.faults["GET", SYSTEM] = lambda handler, document=document: handler.answer(  # type: ignore[misc]
+                200, document
+            )
+            (machine,) = self.driver.inventory(self.bmc.url).machines
+            with self.subTest(name):
+                self.assertEqual((None, None), (machine.cpus, machine.memory_mib))
+                self.assertEqual(storable(machine.name)[:255], machine.name)
+
+    def test_cores_count_where_they_are_told(self) -> None:
+        self.bmc.documents[SYSTEM]["ProcessorSummary"] = {"Count": 2, "CoreCount": 64}
+        (machine,) = self.driver.inventory(self.bmc.url).machines
+        self.assertEqual(64, machine.cpus)
