@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The drivers `bmc_fleet` and `redfish`: BMCs, and pod managers that compose (DMTF DSP2050)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -423,22 +423,30 @@ class PodManager(BmcFleet):
 
     def attach(self, uri: str, block: str) -> Operation | None:
         """By the system's action, or (before DSP0268 2021.1) by its list of blocks."""
-        return self._change(uri, "AddResourceBlock", block, [*self.blocks(uri), block])
+        path = split(block)[1]
+        return self._change(uri, "AddResourceBlock", path, lambda present: [*present, path])
 
     def detach(self, uri: str, block: str) -> Operation | None:
         """The same the other way round."""
-        rest = [each for each in self.blocks(uri) if each != block]
-        return self._change(uri, "RemoveResourceBlock", block, rest)
+        path = split(block)[1]
+        return self._change(
+            uri, "RemoveResourceBlock", path, lambda present: [e for e in present if e != path]
+        )
 
-    def _change(self, uri: str, action: str, block: str, whole: Sequence[str]) -> Operation | None:
+    def _change(
+        self, uri: str, action: str, block: str, whole: Callable[[list[str]], list[str]]
+    ) -> Operation | None:
         address, _ = split(uri)
         target = documents.target(self._connections.read(uri), f"#ComputerSystem.{action}")
         if target is not None:
-            return self._connections.order(
-                "POST", address + target, {"ResourceBlock": _reference(block)}
-            )
-        listed = {"Links": {"ResourceBlocks": [_reference(each) for each in whole]}}
-        return self._connections.change(uri, lambda present: listed)
+            body = {"ResourceBlock": {"@odata.id": block}}
+            return self._connections.order("POST", address + target, body)
+
+        def listed(document: Json) -> Json:
+            paths = whole(links(part(document, "Links"), "ResourceBlocks"))
+            return {"Links": {"ResourceBlocks": [{"@odata.id": path} for path in paths]}}
+
+        return self._connections.change(uri, listed)
 
 
 _FIXED = "These machines are what they are: only a pod manager composes (driver redfish)."

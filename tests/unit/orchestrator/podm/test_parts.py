@@ -298,6 +298,51 @@ class PodManagerTest(PartsTestCase):
         self.bmc.faults.clear()
         self.assertIsNone(self.manager.decompose(self.uri))
 
+    def test_blocks_in_use_are_not_composed(self) -> None:
+        block = self.bmc.url + BLOCK
+        document = self.bmc.documents[BLOCK]
+        for change in (
+            {"CompositionStatus": {"CompositionState": "ComposedAndAvailable"}},
+            {"CompositionStatus": {"CompositionState": "Composing"}},
+            {"Links": {"ComputerSystems": [to(SYSTEM)]}},
+            {"Reserved": True},
+        ):
+            before = dict(document)
+            document.update(change)
+            with self.subTest(change), self.assertRaises(PodRefused) as caught:
+                self.manager.compose("n1", [block])
+            self.assertIn("in use", str(caught.exception))
+            document.clear()
+            document.update(before)
+        self.assertEqual(0, self.asked("POST", SYSTEMS))
+
+    def test_another_machine_with_more_blocks_is_not_ours(self) -> None:
+        block = self.bmc.url + BLOCK
+        self.bmc.documents[BLOCK]["Links"]["ComputerSystems"] = [to(SYSTEM)]
+        self.system["Links"] = {"ResourceBlocks": [to(BLOCK), to(f"{BLOCK}0")]}
+        self.assertIsNone(self.manager.composed([block]))
+
+    def test_a_pod_that_is_at_it_is_seen_by_its_blocks(self) -> None:
+        block = self.bmc.url + BLOCK
+        self.assertFalse(self.manager.is_composing([block, f"{block}-gone"]))
+        self.bmc.documents[BLOCK]["CompositionStatus"] = {"CompositionState": "Composing"}
+        self.assertTrue(self.manager.is_composing([f"{block}-gone", block]))
+
+    def test_settings_are_written_on_the_condition_that_they_are_as_they_were_read(self) -> None:
+        self.system["Links"] = {"ResourceBlocks": [to(BLOCK)]}
+        conditions = []
+
+        def show(handler: Any) -> None:
+            handler.answer(200, self.system, ETag='"5"')
+
+        def write(handler: Any) -> None:
+            conditions.append(handler.headers.get("If-Match"))
+            handler.answer(204)
+
+        self.bmc.faults["GET", SYSTEM], self.bmc.faults["PATCH", SYSTEM] = show, write
+        self.manager.attach(self.uri, f"{self.bmc.url}{BLOCK}0")
+        self.assertEqual(['"5"'], conditions)
+
     def test_blocks_are_added_and_removed_by_action_or_by_list(self) -> None:
         self.system["Links"] = {"ResourceBlocks": [to(BLOCK)]}
         other = f"{BLOCK}0"
