@@ -81,6 +81,9 @@ class PodSystemTest(SystemTest):
 class PodsInOneProcess(PodSystemTest):
     """headwater-all-in-one."""
 
+    # An emulator that was away is asked again soon.
+    options: ClassVar = {"pods": {"breaker_pause": 1}}
+
     def api(self) -> str:
         return "http://" + self.system.process.wait_for(r"The API listens on http://(\S+)")[1]
 
