@@ -26,6 +26,9 @@ _SLICE = 500
 _OF_PODS = (ComponentKind.CHASSIS, ComponentKind.BLOCK, ComponentKind.ZONE)
 
 _MACHINE = ("name", "power_state", "health", "cpus", "memory_mib", "composed")
+#: What of a machine only an inventory reads.
+_LASTING = ("name", "cpus", "memory_mib", "properties")
+
 _COMPONENT = ("name", "health", "cpus", "memory_mib", "size_gib", "state")
 
 
@@ -152,6 +155,10 @@ def _store(
         for key, values in rows.items()
         if key in known and key not in younger
     ]
+    if table is machine:
+        # A poll looked at these since; of their sizes and names it knows nothing.
+        polled = [(known[key].id, rows[key]) for key in sorted(younger) if key in rows]
+        _note_lasting(connection, polled)
     if changed:
         columns: dict[str, Any] = {
             name: sa.bindparam(f"p_{name}") for name in next(iter(rows.values()))
@@ -177,6 +184,22 @@ def _store(
             .where(table.c.id.in_(gone[start : start + _SLICE]), table.c.missing_since.is_(None))
             .values(missing_since=clock.now())
         )
+
+
+def _note_lasting(
+    connection: sa.Connection, machines: Sequence[tuple[int, Mapping[str, Any]]]
+) -> None:
+    if not machines:
+        return
+    connection.execute(
+        machine.update()
+        .where(machine.c.id == sa.bindparam("p_id"))
+        .values({name: sa.bindparam(f"p_{name}") for name in _LASTING}),
+        [
+            {"p_id": row_id, **{f"p_{name}": values[name] for name in _LASTING}}
+            for row_id, values in machines
+        ],
+    )
 
 
 def _machine(seen: SeenMachine, now: datetime) -> dict[str, Any]:

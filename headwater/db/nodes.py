@@ -474,8 +474,12 @@ def begin_release(
 
 
 @retried
-def end_release(database: Database, node_id: int) -> None:
-    """Forget a node that ends: what it had is free, a composed machine is gone. Safe to repeat."""
+def end_release(database: Database, node_id: int, *, untouched: bool = False) -> None:
+    """Forget a node that ends: what it had is free, a composed machine is gone. Safe to repeat.
+
+    `untouched`: its resource blocks are in the state that they were in, which nobody knows; the
+    pod has refused them.
+    """
     with database.write() as connection:
         row = connection.execute(
             sa.select(node.c.machine_id, node.c.uuid).where(
@@ -485,7 +489,9 @@ def end_release(database: Database, node_id: int) -> None:
         if row is None:
             return
         connection.execute(
-            component.update().where(component.c.node_id == node_id).values(_given())
+            component.update()
+            .where(component.c.node_id == node_id)
+            .values({"node_id": None, "state": "Refused"} if untouched else _given())
         )
         connection.execute(node.delete().where(node.c.id == node_id))
         connection.execute(

@@ -35,8 +35,9 @@ class Wanted:
     services: tuple[PodService, ...]
     #: At most so many at a time.
     limit: int
-    #: Tasks of one pod after which no more of them are taken, whoever runs them. Two claims at one
-    #: moment may exceed it together: it protects a pod from floods, not a table from races.
+    #: Tasks of one pod and service after which no more of them are taken, whoever runs them. Two
+    #: claims at one moment may exceed it together: it protects a pod from floods, and no table from
+    #: races.
     per_pod: int
 
 
@@ -119,11 +120,16 @@ def _candidates(database: Database, wanted: Wanted) -> list[int]:
     running = task.alias("running")
     busy = (
         sa.select(sa.func.count())
-        .where(running.c.pod_id == task.c.pod_id, running.c.sync_request == SyncRequest.IN_PROGRESS)
+        .where(
+            running.c.pod_id == task.c.pod_id,
+            # A flood of one kind takes no place from another.
+            running.c.service == task.c.service,
+            running.c.sync_request == SyncRequest.IN_PROGRESS,
+        )
         .scalar_subquery()
     )
     query = (
-        sa.select(task.c.id, task.c.pod_id, busy.label("busy"))
+        sa.select(task.c.id, task.c.pod_id, task.c.service, busy.label("busy"))
         .where(
             task.c.service.in_(wanted.services),
             *leases.due(database, task),
@@ -134,22 +140,25 @@ def _candidates(database: Database, wanted: Wanted) -> list[int]:
         .order_by(task.c.requested_at)
         .limit(_AHEAD * wanted.limit)
     )
-    taken: Counter[int] = Counter()
+    taken: Counter[tuple[int, str]] = Counter()
     found: list[int] = []
     with database.read() as connection:
         for row in connection.execute(query):
-            if len(found) < wanted.limit and row.busy + taken[row.pod_id] < wanted.per_pod:
-                taken[row.pod_id] += 1
+            place = (row.pod_id, row.service)
+            if len(found) < wanted.limit and row.busy + taken[place] < wanted.per_pod:
+                taken[place] += 1
                 found.append(row.id)
     return found
 
 
 def _is_next_of_target() -> sa.ColumnElement[bool]:
-    """Whether no other task of its target is open that came before it, or has begun.
+    """Whether no other task of its target is open that has begun, or came before it.
 
-    What a batch holds back has not come yet.
+    Of two that have begun, which cannot be but for a race, the one that came first goes on. What a
+    batch holds back has not come yet.
     """
     other = task.alias("other")
+    is_new, before = task.c.started_at.is_(None), other.c.id < task.c.id
     return sa.not_(
         sa.exists().where(
             other.c.pod_id == task.c.pod_id,
@@ -157,8 +166,8 @@ def _is_next_of_target() -> sa.ColumnElement[bool]:
             other.c.finished_at.is_(None),
             other.c.id != task.c.id,
             sa.or_(
-                other.c.started_at.is_not(None),
-                sa.and_(other.c.id < task.c.id, other.c.sync_request != SyncRequest.NONE),
+                sa.and_(other.c.started_at.is_not(None), sa.or_(is_new, before)),
+                sa.and_(is_new, before, other.c.sync_request != SyncRequest.NONE),
             ),
         )
     )

@@ -327,6 +327,15 @@ class ComposedTest(BlocksTestCase):
         found = inventory.list_components(self.database, limit=9, kind=ComponentKind.BLOCK)
         self.assertEqual("Unused", {each.name: each.state for each in found}["a"])
 
+    def test_what_was_polled_since_is_read_anew_but_for_what_a_poll_knows(self) -> None:
+        began = clock.now()
+        self.end()
+        other = seen(self.made.uri, cpus=64, name="bigger", power_state="Off")
+        pods.note_power(self.database, pods.list_machines(self.database, limit=1)[0].id, "On")
+        inventory.store(self.database, self.pod.id, [other], [], [], began)
+        (machine,) = pods.list_machines(self.database, limit=9)
+        self.assertEqual((64, "bigger", "On"), (machine.cpus, machine.name, machine.power_state))
+
     def test_an_end_is_begun_once(self) -> None:
         first = nodes.begin_release(self.database, self.node, release_task(self.node), error="Why")
         self.assertIsNotNone(first)

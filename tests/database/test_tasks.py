@@ -149,8 +149,30 @@ class ClaimTest(TasksTestCase):
         self.assertEqual(later.uuid, running.uuid)
         tasks.release(self.database, first, TaskRest(TaskState.COMPLETED, 1))
         self.assertEqual([], claim_tasks(self.database))
+        # One that has begun goes on, whatever is asked for meanwhile.
+        tasks.release(self.database, running, TaskRest(TaskState.WAITING, 0, pause=0))
+        self.assertEqual(0.0, max(0.0, tasks.next_due(self.database, ALL) or 0.0))
+        (running,) = claim_tasks(self.database)
+        self.assertEqual(later.uuid, running.uuid)
         tasks.release(self.database, running, TaskRest(TaskState.COMPLETED, 1))
         self.assertEqual(["m1"], [each.target for each in claim_tasks(self.database)])
+
+    def test_of_two_that_have_begun_the_first_goes_on(self) -> None:
+        for _ in range(2):
+            add_task(self.database, self.pod, target="m1")
+        with self.database.write() as connection:
+            connection.execute(sa.update(task).values(started_at=clock.now(), state="waiting"))
+        (first,) = claim_tasks(self.database)
+        self.assertEqual([], claim_tasks(self.database))
+        tasks.release(self.database, first, TaskRest(TaskState.COMPLETED, 1))
+        self.assertEqual(1, len(claim_tasks(self.database)))
+
+    def test_a_flood_of_one_service_takes_no_place_from_another(self) -> None:
+        for number in range(3):
+            add_task(self.database, self.pod, target=f"p{number}", service=PodService.TELEMETRY)
+        self.assertEqual(2, len(claim_tasks(self.database, per_pod=2)))
+        order = add_task(self.database, self.pod, target="m1")
+        self.assertEqual([order.uuid], [e.uuid for e in claim_tasks(self.database, per_pod=2)])
 
     def test_a_lost_workers_task_goes_on_where_it_was(self) -> None:
         add_task(self.database, self.pod)

@@ -29,8 +29,8 @@ OPTS = [
         "tasks_per_pod",
         default=50,
         min=1,
-        help="Tasks of one pod that run at a time, over all processes. Those of one machine always "
-        "run one after the other.",
+        help="Tasks of one pod and functional service that run at a time, over all processes. "
+        "Those of one machine always run one after the other.",
     ),
     cfg.FloatOpt(
         "connect_timeout",

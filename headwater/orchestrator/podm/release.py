@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Takes a node apart: nobody else has its machine or its resource blocks before it is done."""
 
-from headwater.common.states import PowerAction
+from headwater.common.states import NodeState, PowerAction
 from headwater.db import inventory, nodes, tasks
 from headwater.db.pod_records import Machine, Node
-from headwater.engine.tracked import Completed, Result, TaskWork, Waiting
+from headwater.engine.tracked import Cancelled, Completed, Result, TaskWork, Waiting
 from headwater.orchestrator.podm.actions import Place
 from headwater.orchestrator.podm.drivers import Stage
 from headwater.orchestrator.podm.order import Order, carry_out, within
@@ -20,6 +20,9 @@ def release(work: TaskWork, place: Place) -> Result:
     known = place.the_node()
     if known is None:
         return Completed(message="The node is gone.")
+    if known.state is not NodeState.RELEASING:
+        # It was written for a node that was forgotten, and the machine has another one by now.
+        return Cancelled(f"The node {known.name!r}, which has the machine now, is not released.")
     machine = known.machine
     if machine is None:
         result = _unmake(work, place, known)
@@ -31,7 +34,8 @@ def release(work: TaskWork, place: Place) -> Result:
         result = switch(work, place, PowerAction.OFF)
     if isinstance(result, Completed):
         work.guard()
-        nodes.end_release(place.database, known.id)
+        untouched = bool(work.parameters.get("nothing_made"))
+        nodes.end_release(place.database, known.id, untouched=untouched)
     return result
 
 

@@ -59,6 +59,8 @@ def _adopt(parts: Parts, call: Call, name: str, machine_id: str) -> Node:
             "A node of this pod is being composed or released, and the machine may be its own; try "
             "again when that has ended."
         )
+    if tasks_db.open_of(parts.database, found.pod_id, found.uuid) is not None:
+        raise Conflict(f"The machine {found.name!r} has tasks that have not ended.")
     new = NewNode(name, Requirements(), call.caller)
     candidate = Candidate(found.pod_id, 0, found.cpus, found.memory_mib, machine_id=found.id)
     made = nodes.reserve(parts.database, new, candidate)
@@ -102,7 +104,13 @@ def release(parts: Parts, call: Call) -> Reply:
 
 def forget(parts: Parts, call: Call) -> Reply:
     """Forget it without asking its pod."""
-    nodes.forget(parts.database, _get(parts, call))
+    known = _get(parts, call)
+    for target in {known.uuid, known.machine.uuid if known.machine else known.uuid}:
+        open_task = tasks_db.open_of(parts.database, known.pod_id, target)
+        while open_task is not None and not open_task.cancel_requested:
+            tasks_db.cancel(parts.database, open_task.uuid)
+            open_task = tasks_db.open_of(parts.database, known.pod_id, target)
+    nodes.forget(parts.database, known)
     return Reply(None, status=204)
 
 

@@ -252,6 +252,10 @@ class ComposeTest(FakeTestCase):
         done = self.step("release-node", self.pod.id, made.uuid, self.release_parameters(made))
         self.assertIsInstance(done, Completed)
         self.assertEqual(8, self.free())
+        # The next one is not made of what was refused just now.
+        again = self.compose(self.pod, cpus=1)
+        blocks = {each.uri for each in inventory.blocks_of(self.database, again.id)}
+        self.assertEqual(set(), blocks & set(parameters["blocks"]))
 
     def refuse(self, *arguments: Any) -> Operation | None:
         raise PodRefused("No power left.")
