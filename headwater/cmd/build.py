@@ -337,6 +337,7 @@ def _telemetry_works(
             pass
         while pod_events.purge(opened, days * 86400.0, limit=_PURGED):
             pass
+        telemetry.end_alarms(opened)
 
     return [
         Periodic("due-polls", _POLLS_INTERVAL, ask_polls),

@@ -2,7 +2,7 @@
 """What polls saw of machines: the latest values, a history of some of them, and alarms."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -73,8 +73,14 @@ def _store(
 ) -> None:
     now = clock.now()
     with database.write() as connection:
+        if any(each.events for each in observations):
+            # In the order in which events of pods are written: the pod, then its machines.
+            connection.execute(
+                sa.select(pod.c.id).where(pod.c.id == pod_id).with_for_update(key_share=True)
+            )
         there = _lock(connection, [each.machine.id for each in observations])
-        seen = [each for each in observations if each.machine.id in there]
+        present = [each for each in observations if each.machine.id in there]
+        seen = _as_they_are(connection, present)
         _note_machines(connection, [each for each in seen if each.seen is not None], now)
         _note_values(database, connection, seen, now)
         if history_interval is not None:
@@ -83,6 +89,28 @@ def _store(
         _note_alarms(database, connection, seen, now)
         events = [event for each in seen for event in each.events]
         pod_events.write(connection, pod_id, events)
+
+
+def _as_they_are(
+    connection: sa.Connection, observations: Sequence[Observation]
+) -> Sequence[Observation]:
+    """Without news of machines whose alarms another poll has changed since they were looked up.
+
+    An event comes once; what is wrong or over is told by the next poll.
+    """
+    ids = [each.machine.id for each in observations if each.raised or each.cleared]
+    now: dict[int, dict[str, Severity]] = {}
+    if ids:
+        for row in connection.execute(
+            sa.select(machine_alarm).where(machine_alarm.c.machine_id.in_(sorted(ids)))
+        ):
+            now.setdefault(row.machine_id, {})[row.name] = Severity(row.severity)
+    return [
+        each
+        if each.machine.id not in ids or now.get(each.machine.id, {}) == dict(each.machine.alarms)
+        else replace(each, raised={}, cleared=(), events=())
+        for each in observations
+    ]
 
 
 def _lock(connection: sa.Connection, machine_ids: Collection[int]) -> frozenset[int]:

@@ -15,8 +15,9 @@ from headwater.db.inventory import hash_of_uri
 from headwater.db.models import machine, pod, pod_event
 from headwater.db.telemetry_records import NewEvent, PodEvent
 
-#: Events that a pod may send within a minute; a BMC that is broken must not fill the table.
-_MOST_PER_MINUTE = 600
+#: Events that a pod as a whole may send within a minute: a rack without power tells it at once, and
+#: the table must not be filled. Who receives them bounds each address besides.
+_MOST_PER_MINUTE = 6000
 
 #: Characters of a kind and of a message that are kept.
 _LONGEST_KIND, _LONGEST_MESSAGE = 127, 1000

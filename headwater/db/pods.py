@@ -14,8 +14,19 @@ from headwater.common import clock
 from headwater.common.errors import Conflict, NotFound
 from headwater.common.states import Availability, PodService
 from headwater.db.connection import Database, retried
-from headwater.db.models import machine, node, pod, pod_label, task
+from headwater.db.models import (
+    machine,
+    machine_metric,
+    machine_metric_history,
+    node,
+    pod,
+    pod_label,
+    task,
+)
 from headwater.db.pod_records import Machine, NewPod, Pod
+
+#: Values of a history that one statement deletes.
+_HISTORY_SLICE = 5000
 
 
 def add(database: Database, new: NewPod, labels: Mapping[str, str] = MappingProxyType({})) -> Pod:
@@ -157,7 +168,13 @@ def _update(
             _set_labels(connection, pod_id, labels)
 
 
-@retried
+def check_free(database: Database, known: Pod) -> None:
+    """Raise Conflict where a pod cannot be deleted now."""
+    with database.read() as connection:
+        if connection.execute(sa.select(sa.literal(1)).where(_busy(known))).first():
+            raise _is_busy(known)
+
+
 def delete(database: Database, name: str) -> None:
     """Forget a pod with its inventory and its tasks.
 
@@ -165,7 +182,33 @@ def delete(database: Database, name: str) -> None:
     a node has one of its machines. Telemetry, which comes by itself and only reads, is no reason.
     """
     known = get(database, name)
-    busy = sa.or_(
+    check_free(database, known)
+    # Before: millions of values go with it otherwise, in one statement, and no database likes that.
+    while _delete_history(database, known.id):
+        pass
+    _delete(database, known)
+
+
+@retried
+def _delete_history(database: Database, pod_id: int) -> int:
+    """Some of the values that polls read; how many."""
+    values = machine_metric_history
+    of_pod = (
+        sa.select(values.c.id)
+        .join(machine_metric, machine_metric.c.id == values.c.metric_id)
+        .join(machine, machine.c.id == machine_metric.c.machine_id)
+        .where(machine.c.pod_id == pod_id)
+        .limit(_HISTORY_SLICE)
+    )
+    with database.write() as connection:
+        ids = connection.execute(of_pod).scalars().all()
+        if ids:
+            connection.execute(values.delete().where(values.c.id.in_(ids)))
+    return len(ids)
+
+
+def _busy(known: Pod) -> sa.ColumnElement[bool]:
+    return sa.or_(
         sa.exists().where(
             task.c.pod_id == known.id,
             task.c.finished_at.is_(None),
@@ -173,14 +216,24 @@ def delete(database: Database, name: str) -> None:
         ),
         sa.exists().where(node.c.pod_id == known.id),
     )
+
+
+def _is_busy(known: Pod) -> Conflict:
+    return Conflict(
+        f"Pod {known.name!r} has nodes, or tasks that have not ended: release and cancel them "
+        "first."
+    )
+
+
+@retried
+def _delete(database: Database, known: Pod) -> None:
     with database.write() as connection:
         # Whoever adds a node or a task to it waits here, or was first and is seen.
         connection.execute(sa.select(pod.c.id).where(pod.c.id == known.id).with_for_update())
-        deleted = connection.execute(pod.delete().where(pod.c.id == known.id, ~busy)).rowcount
+        gone = pod.delete().where(pod.c.id == known.id, ~_busy(known))
+        deleted = connection.execute(gone).rowcount
     if not deleted:
-        raise Conflict(
-            f"Pod {name!r} has nodes, or tasks that have not ended: release and cancel them first."
-        )
+        raise _is_busy(known)
 
 
 @retried

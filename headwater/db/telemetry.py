@@ -15,7 +15,15 @@ from headwater.common.errors import Conflict, NotFound
 from headwater.common.states import PodService, Severity, TaskState
 from headwater.db import moments, pods, tasks
 from headwater.db.connection import Database, retried
-from headwater.db.models import machine, pod, pod_label, pod_subscription, task, telemetry_policy
+from headwater.db.models import (
+    machine,
+    machine_alarm,
+    pod,
+    pod_label,
+    pod_subscription,
+    task,
+    telemetry_policy,
+)
 from headwater.db.pod_records import NewTask
 from headwater.db.telemetry_records import TelemetryPolicy, Threshold
 
@@ -31,6 +39,9 @@ _DEADLINE = 600.0
 #: Seconds after which subscriptions are looked at again, unless the task that looks at them says
 #: otherwise in the end.
 _SUBSCRIBE_AGAIN = 600.0
+
+#: Seconds between two polls that events of pods ask for.
+_ASKED_AGAIN = 10.0
 
 #: Policies that count: a bound, not a limit that anybody should meet.
 _MOST_POLICIES = 1000
@@ -171,6 +182,36 @@ def _record(row: sa.Row[Any]) -> TelemetryPolicy:
     )
 
 
+def end_alarms(database: Database) -> int:
+    """Forget what is wrong with machines that nobody polls any more; how many alarms.
+
+    Those are the missing ones, and those of pods that no policy is about: nobody would end them.
+    """
+    with database.read() as connection:
+        pods_with_any = (
+            connection.execute(
+                sa.select(machine.c.pod_id)
+                .join(machine_alarm, machine_alarm.c.machine_id == machine.c.id)
+                .distinct()
+            )
+            .scalars()
+            .all()
+        )
+    unwatched = [each for each in pods_with_any if not policies_of(database, each)]
+    return _end_alarms(database, unwatched)
+
+
+@retried
+def _end_alarms(database: Database, pod_ids: Sequence[int]) -> int:
+    gone = sa.select(machine.c.id).where(
+        sa.or_(machine.c.missing_since.is_not(None), machine.c.pod_id.in_(pod_ids))
+    )
+    with database.write() as connection:
+        return connection.execute(
+            machine_alarm.delete().where(machine_alarm.c.machine_id.in_(gone))
+        ).rowcount
+
+
 def submit_polls(database: Database, parameters: str, *, limit: int) -> int:
     """Write a poll of each pod whose time has come, of `limit` pods at most; returns how many.
 
@@ -309,11 +350,17 @@ def _new(pod_id: int, action: str, target: str, parameters: str) -> NewTask:
 def ask_machine(database: Database, pod_id: int, machine_uuid: str, parameters: str) -> bool:
     """Write a poll of one machine, unless one that nobody has begun is there; whether it did.
 
-    One that has begun may have read the machine before what the new one is about.
+    One that has begun may have read the machine before what the new one is about. Nothing where the
+    last one ended a moment ago: a machine that sends events because it is polled must not be polled
+    because of them for ever.
     """
     target = f"{POLLS}:{machine_uuid}"
     about = sa.and_(task.c.pod_id == pod_id, task.c.target == target)
     with database.write() as connection:
+        # In the order in which everybody locks them.
+        connection.execute(
+            sa.select(pod.c.id).where(pod.c.id == pod_id).with_for_update(key_share=True)
+        )
         connection.execute(
             sa.select(machine.c.id)
             .where(machine.c.uuid == machine_uuid)
@@ -322,7 +369,12 @@ def ask_machine(database: Database, pod_id: int, machine_uuid: str, parameters: 
         waits = connection.execute(
             sa.select(sa.func.count()).where(about, task.c.state == TaskState.PENDING)
         ).scalar_one()
-        if waits:
+        lately = connection.execute(
+            sa.select(sa.func.count()).where(
+                about, task.c.finished_at > moments.after(database, -_ASKED_AGAIN)
+            )
+        ).scalar_one()
+        if waits or lately:
             return False
         connection.execute(task.delete().where(about, ~_OPEN))
         new = _new(pod_id, POLL_MACHINE, target, parameters)
@@ -332,9 +384,17 @@ def ask_machine(database: Database, pod_id: int, machine_uuid: str, parameters: 
 
 @retried
 def ask_pod(database: Database, pod_id: int) -> None:
-    """Let a pod be polled at the next look, where a policy says that it is polled at all."""
+    """Let a pod be polled soon, where a policy says that it is polled at all.
+
+    Never at once: one BMC that sends an event every second has not its whole fleet polled for it.
+    """
+    soon = moments.after(database, _ASKED_AGAIN)
     with database.write() as connection:
-        connection.execute(pod.update().where(pod.c.id == pod_id).values(next_poll_at=None))
+        connection.execute(
+            pod.update()
+            .where(pod.c.id == pod_id, pod.c.next_poll_at > soon)
+            .values(next_poll_at=soon)
+        )
 
 
 @retried

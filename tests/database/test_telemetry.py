@@ -3,6 +3,7 @@
 
 from datetime import timedelta
 from typing import Any
+from unittest import mock
 
 import sqlalchemy as sa
 
@@ -19,6 +20,7 @@ from headwater.db import (
     telemetry,
 )
 from headwater.db.models import machine_metric, machine_metric_history, pod, pod_event
+from headwater.db.models import task as task_table
 from headwater.db.pod_records import Pod, Reading, Task
 from headwater.db.telemetry_records import NewEvent
 from headwater.orchestrator.podm import alarms
@@ -162,7 +164,41 @@ class DueTest(TelemetryTestCase):
         self.submit()
         self.finish()
         telemetry.ask_pod(self.database, self.pod.id)
-        self.assertEqual(1, self.submit())
+        # Soon, and not at once.
+        self.assertEqual(0, self.submit())
+        with self.database.read() as connection:
+            due = connection.execute(sa.select(pod.c.next_poll_at)).scalar_one()
+        self.assertLessEqual(due, clock.after(10))
+        self.assertGreater(due, clock.after(1))
+
+    def test_a_machine_that_was_polled_a_moment_ago_is_not_polled_again(self) -> None:
+        def ask() -> bool:
+            return telemetry.ask_machine(self.database, self.pod.id, self.machine.uuid, CIPHER)
+
+        self.assertTrue(ask())
+        self.finish()
+        self.assertFalse(ask())
+        with self.database.write() as connection:
+            connection.execute(sa.update(task_table).values(finished_at=clock.after(-11)))
+        self.assertTrue(ask())
+
+    def test_two_polls_at_a_time_tell_once(self) -> None:
+        hot = [Reading("temperature_celsius", "cpu", 99)]
+        (before,) = metrics.watched(self.database, self.pod.id)
+        both = [alarms.answered(before, seen(before.uri), hot, [HOT]) for _ in range(2)]
+        for each in both:
+            metrics.store(self.database, self.pod.id, [each], None)
+        self.assertEqual(1, len(pod_events.list_page(self.database, limit=9)))
+        self.assertEqual(1, len(metrics.alarms(self.database, self.machine.uuid)))
+
+    def test_alarms_that_nobody_would_end_are_forgotten(self) -> None:
+        add_policy(self.database, "hot")
+        poll(self.database, self.pod, Reading("temperature_celsius", "cpu", 99))
+        self.assertEqual(0, telemetry.end_alarms(self.database))
+        self.assertEqual(1, len(metrics.alarms(self.database, self.machine.uuid)))
+        telemetry.delete(self.database, "hot")
+        self.assertEqual(1, telemetry.end_alarms(self.database))
+        self.assertEqual([], metrics.alarms(self.database, self.machine.uuid))
 
     def test_telemetry_keeps_no_pod_from_being_deleted(self) -> None:
         add_policy(self.database)
@@ -345,6 +381,7 @@ class EventsTest(TelemetryTestCase):
         newest = pod_events.list_page(self.database, limit=1)[0]
         self.assertEqual(["a"], listed(before=newest.id))
 
+    @mock.patch.object(pod_events, "_MOST_PER_MINUTE", 600)
     def test_a_pod_cannot_fill_the_table(self) -> None:
         taken = [
             pod_events.receive(self.database, self.pod.id, [self.event()] * 250) for _ in range(4)

@@ -8,6 +8,9 @@ that: it is bounded, cleaned, written down as that pod's, and lets its machine b
 
 import json
 import re
+import threading
+import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +32,9 @@ _SECRET = "headwater.event_secret"  # noqa: S105 - a key
 #: Bytes of the longest body, and events of one that are taken.
 _LONGEST_BODY, _MOST_EVENTS = 65536, 50
 
+#: Events of one address that one process takes within a minute.
+_MOST_PER_MINUTE = 300
+
 _FORM = re.compile(r"[A-Za-z0-9_-]{43}\Z")
 
 _SEVERITIES: Mapping[str, Severity] = {
@@ -40,7 +46,8 @@ _SEVERITIES: Mapping[str, Severity] = {
 
 def claims(environ: dict[str, Any]) -> bool:
     """Whether a call is for the receiver; the secret is out of its path then."""
-    path = environ.get("PATH_INFO", "")
+    # Proxies and clients may double slashes; the secret must be found all the same.
+    path = re.sub("/+", "/", environ.get("PATH_INFO", ""))
     secret = path.removeprefix(_PREFIX) if path.startswith(_PREFIX) else ""
     if not secret:
         return False
@@ -64,6 +71,9 @@ class Receiver:
 
     def __init__(self, parts: Parts):
         self._parts = parts
+        self._lock = threading.Lock()
+        #: Events of this minute by pod and address.
+        self._minute, self._taken = 0, Counter[tuple[int, str]]()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Take the events of one call (PEP 3333); 204, or why they are not taken."""
@@ -93,12 +103,25 @@ class Receiver:
         if environ["REQUEST_METHOD"] != "POST":
             return 405, None
         received = parse(_body(environ), secret)
-        self._store(pod_id, address, received)
+        room = self._room(pod_id, address, len(received))
+        if room:
+            self._store(pod_id, address, received[:room])
         return None
+
+    def _room(self, pod_id: int, address: str, wanted: int) -> int:
+        """How many events of an address are taken now: a BMC that is broken silences no other."""
+        with self._lock:
+            minute = int(time.monotonic() // 60)
+            if minute != self._minute:
+                self._minute, self._taken = minute, Counter()
+            room = min(wanted, max(0, _MOST_PER_MINUTE - self._taken[pod_id, address]))
+            self._taken[pod_id, address] += room
+        return room
 
     def _store(self, pod_id: int, address: str, received: list[Received]) -> None:
         database = self._parts.database
-        paths = sorted({each.path for each in received if each.path is not None})
+        # Without a path too: where an address has one machine, it is that.
+        paths = sorted({each.path or "" for each in received})
         machines = pod_events.machines_of(database, pod_id, address, paths)
         about = [machines.get(each.path or "") for each in received]
         events = [
@@ -166,4 +189,8 @@ def _path(said: Mapping[str, Any]) -> str | None:
     path = origin.get("@odata.id") if isinstance(origin, dict) else origin
     if not isinstance(path, str) or not path.startswith("/") or len(path) > 1024:
         return None
-    return printable(urlsplit(path).path) or None
+    try:
+        return printable(urlsplit(path).path) or None
+    except ValueError:
+        # Such as brackets that are no address.
+        return None

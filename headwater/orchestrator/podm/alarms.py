@@ -5,7 +5,9 @@ An alarm is remembered from one poll to the next, so that an event is raised whe
 wrong and when it is over, and not at each poll in between.
 """
 
+import itertools
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from headwater.common.redact import storable
@@ -15,14 +17,25 @@ from headwater.db.telemetry_records import NewEvent, Observation, Threshold, Wat
 
 _SILENCE, _HEALTH = "silence", "health"
 
+#: Readings of a machine that count.
+_MOST_READINGS = 500
+
 #: Characters of the names of a metric and of a sensor.
 _LONGEST = 63
+
+#: The higher, the more severe.
+_RANKS: Mapping[Severity, int] = {each: number for number, each in enumerate(Severity)}
 
 _HEALTHS: Mapping[str, Severity] = {
     "OK": Severity.OK,
     "Warning": Severity.WARNING,
     "Critical": Severity.CRITICAL,
 }
+
+
+def is_silent(machine: Watched) -> bool:
+    """Whether it did not answer the last time."""
+    return _SILENCE in machine.alarms
 
 
 def silent(machine: Watched, reason: str) -> Observation:
@@ -62,7 +75,7 @@ def answered(
     if readings is not None:
         crossed = _crossed(machine.alarms, readings, thresholds)
         for name, (threshold, reading) in crossed.items():
-            if name not in machine.alarms:
+            if machine.alarms.get(name) is not threshold.severity:
                 raised[name] = threshold.severity
                 tell(
                     threshold.metric,
@@ -85,7 +98,11 @@ def _crossed(
         for reading in readings:
             if reading.metric == threshold.metric:
                 name = f"{reading.metric} {_limit(threshold)}: {reading.sensor}"
-                if _is_crossed(threshold, reading.value, name in alarms):
+                known = found.get(name)
+                # Of two policies with one limit the more severe one counts.
+                if _is_crossed(threshold, reading.value, name in alarms) and (
+                    known is None or _RANKS[threshold.severity] > _RANKS[known[0].severity]
+                ):
                     found[name] = threshold, reading
     return found
 
@@ -100,24 +117,33 @@ def _is_crossed(threshold: Threshold, value: float, before: bool) -> bool:
 
 
 def _limit(threshold: Threshold) -> str:
+    # All digits: two thresholds of other values are two alarms.
     if threshold.above is not None:
-        return f"above {threshold.above:g}"
-    return f"below {threshold.below:g}"
+        return f"above {_plain(threshold.above)}"
+    return f"below {_plain(threshold.below or 0.0)}"
+
+
+def _plain(value: float) -> str:
+    return repr(int(value)) if value == int(value) else repr(value)
 
 
 def usable(readings: Iterable[Reading]) -> list[Reading]:
     """Readings as they can be stored: numbers, with names that differ.
 
-    BMCs have several sensors of one name, which get numbers in their order.
+    BMCs have several sensors of one name, which get numbers in their order. Of very many the first
+    ones count: a machine has some tens.
     """
-    found: dict[tuple[str, str], Reading] = {}
-    for each in readings:
-        if not math.isfinite(each.value):
-            continue
+    found: list[Reading] = []
+    used: set[tuple[str, str]] = set()
+    numbers: Counter[tuple[str, str]] = Counter()
+    for each in itertools.islice(readings, _MOST_READINGS):
         metric, sensor = storable(each.metric)[:_LONGEST], storable(each.sensor)[:_LONGEST]
-        name, number = sensor, 1
-        while (metric, name) in found:
-            number += 1
-            name = f"{sensor[: _LONGEST - 5]} {number}"
-        found[metric, name] = Reading(metric, name, each.value)
-    return list(found.values())
+        name = sensor
+        while (metric, name) in used:
+            numbers[metric, sensor] += 1
+            name = f"{sensor[: _LONGEST - 5]} {numbers[metric, sensor] + 1}"
+        # One without a value keeps its name, or the others would change theirs.
+        used.add((metric, name))
+        if math.isfinite(each.value):
+            found.append(Reading(metric, name, each.value))
+    return found

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from headwater.common.errors import ExchangeError
-from headwater.orchestrator.podm.drivers import PodRefused
+from headwater.orchestrator.podm.drivers import Busy, PodRefused
 
 LOG = logging.getLogger(__name__)
 
@@ -28,6 +28,8 @@ class Silent:
     """It could not be read."""
 
     reason: str
+    #: It was not asked, or has no time: whether it would answer is not known.
+    busy: bool = False
 
 
 def read_all(
@@ -101,7 +103,7 @@ class _Reading(Generic[_Read]):
         try:
             return name, done.result()
         except (ExchangeError, PodRefused) as error:
-            return name, Silent(str(error))
+            return name, Silent(str(error), busy=isinstance(error, Busy))
         except Exception as error:
             # Whatever one of them makes us stumble over, the others are read.
             LOG.exception("%s cannot be read", name)
@@ -112,9 +114,14 @@ class _Reading(Generic[_Read]):
         limit = time.monotonic() - longest
         late = {number for number, began in dict(self._began).items() if began < limit}
         self._given_up |= late
-        for name in [name for name, number in self.left.items() if number in late]:
-            del self.left[name]
-            yield name, Silent(f"No whole answer within {longest:g} s.")
+        told: set[int] = set()
+        for name, number in list(self.left.items()):
+            if number in late:
+                del self.left[name]
+                # The first that is left of a chain is what it is at; of the others nobody knows.
+                busy, reason = number in told, f"No whole answer within {longest:g} s."
+                told.add(number)
+                yield name, Silent(f"Not read: {reason}" if busy else reason, busy)
 
     def stop(self) -> None:
         """Begin nothing more."""

@@ -77,7 +77,7 @@ def _make(
     def ask(address: str) -> str | None:
         work.guard()
         destination = f"{base}/v1/pod_events/{given[address]}"
-        return place.driver.subscribe(address, destination, context(base, place.pod.id, address))
+        return place.driver.subscribe(address, destination, context(place.pod.id, address))
 
     made = none = 0
     failed: dict[str, str] = {}
@@ -113,6 +113,9 @@ def _end(work: TaskWork, place: Place, ended: Sequence[Subscription]) -> None:
         subscriptions.forget(place.database, [each.id for each in ended])
 
 
-def context(base: str, pod_id: int, address: str) -> str:
-    """By what a pod tells that a subscription is ours, and drivers that it is an earlier one."""
-    return "headwater-" + hashlib.sha256(f"{base} {pod_id} {address}".encode()).hexdigest()[:32]
+def context(pod_id: int, address: str) -> str:
+    """By what a pod tells that a subscription is ours, and drivers that it is an earlier one.
+
+    The same for another `event_url`, or the one with the old url would stay.
+    """
+    return "headwater-" + hashlib.sha256(f"{pod_id} {address}".encode()).hexdigest()[:32]

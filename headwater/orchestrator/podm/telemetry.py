@@ -59,6 +59,11 @@ class _Answer:
 def _poll(work: TaskWork, place: Place, machines: Sequence[Watched], *, whole: bool) -> Result:
     if work.task.cancel_requested:
         return Cancelled("What was known of the machines was left as it was.")
+    # One that was taken out of the pod may be somebody else's by now: it gets no login of ours.
+    addresses = frozenset(place.pod.addresses)
+    machines = [each for each in machines if _address(each.uri) in addresses]
+    # Those that answered last time come first: of many that hang each costs its whole timeout.
+    machines.sort(key=alarms.is_silent)
     by_uri = {each.uri: each for each in machines}
     policies = telemetry.policies_of(place.database, place.pod.id)
     thresholds = [each for policy in policies for each in policy.thresholds]
@@ -80,12 +85,17 @@ def _chains(machines: Sequence[Watched]) -> list[list[str]]:
     """URIs by address, in as many chains as may be read of one at a time."""
     by_address: dict[str, list[str]] = {}
     for each in machines:
-        by_address.setdefault(urlsplit(each.uri).netloc, []).append(each.uri)
+        by_address.setdefault(_address(each.uri), []).append(each.uri)
     return [
         uris[first::_PER_ADDRESS]
         for uris in by_address.values()
         for first in range(min(_PER_ADDRESS, len(uris)))
     ]
+
+
+def _address(uri: str) -> str:
+    parts = urlsplit(uri)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _read(driver: PodDriver, uri: str) -> _Answer:
@@ -123,6 +133,8 @@ class _Writer:
         """Keep what was read of one machine."""
         if isinstance(answer, Silent):
             self.silent[machine.uri] = answer.reason
+            if answer.busy:
+                return
             observation = alarms.silent(machine, answer.reason)
         elif answer.seen is None:
             self._gone += 1

@@ -62,6 +62,7 @@ def update(parts: Parts, call: Call) -> Reply:
 def delete(parts: Parts, call: Call) -> Reply:
     """Forget one; it is told to send no more events, if it listens at once."""
     found = pods.get(parts.database, call.parameters["name"])
+    pods.check_free(parts.database, found)
     if any(each.uri for each in subscriptions.of_pod(parts.database, found.id)):
         wish = Wish(
             PodService.TELEMETRY,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from headwater.common.errors import HeadwaterError
+from headwater.common.errors import HeadwaterError, Unreachable
 from headwater.common.states import BootDevice, PowerAction
 from headwater.db.pod_records import Reading, SeenComponent, SeenMachine
 
@@ -20,6 +20,10 @@ class PodRefused(HeadwaterError):
     def __init__(self, message: str, status: int | None = None):
         self.status = status
         super().__init__(message)
+
+
+class Busy(Unreachable):
+    """A pod was not asked, or has no time: that it does not answer is not said with it."""
 
 
 class PodChanged(PodRefused):

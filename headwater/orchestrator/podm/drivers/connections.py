@@ -29,6 +29,7 @@ from sushy import connector, exceptions
 from headwater.common.errors import HeadwaterError, LoginRefused, NoAnswer, Unreachable
 from headwater.common.redact import scrub, secrets_in, shorten
 from headwater.orchestrator.podm.drivers import (
+    Busy,
     DriverSettings,
     Operation,
     PodChanged,
@@ -278,9 +279,7 @@ class Connections:
         self._check_open(known)
         # A thread that waits for a hung address is one that nobody else has.
         if not places.acquire(timeout=min(_TURN, settings.timeout)):
-            raise Unreachable(
-                f"{settings.calls_per_address} calls to {address} are still unanswered."
-            )
+            raise Busy(f"{settings.calls_per_address} calls to {address} are still unanswered.")
         tries = False
         try:
             # It may have been closed while this call waited for its turn.
@@ -288,7 +287,7 @@ class Connections:
             if known.silences >= settings.breaker_failures:
                 with self._lock:
                     if known.tried:
-                        raise Unreachable(f"Another call tries whether {address} answers again.")
+                        raise Busy(f"Another call tries whether {address} answers again.")
                     known.tried = tries = True
             yield known
         finally:
@@ -337,14 +336,14 @@ class Connections:
         if order and status in _DOUBTFUL:
             return NoAnswer(text)
         if status in _BUSY:
-            return Unreachable(text, self._retry_after())
+            return Busy(text, self._retry_after())
         if status == _CHANGED:
             return PodChanged(text, status)
         return Absent(text, status) if status in _ABSENT else PodRefused(text, status)
 
     def _log_in(self, address: str, known: _Address) -> None:
         if not known.login.acquire(timeout=min(_TURN, self._settings.timeout)):
-            raise Unreachable(f"Another call is logging in at {address}.")
+            raise Busy(f"Another call is logging in at {address}.")
         try:
             if known.root is not None:
                 return

@@ -256,16 +256,15 @@ class BmcFleet:
         # BMCs have few places for them: one whose answer was lost must not keep its.
         for uri in self._subscriptions(address, subscriptions, context):
             self.unsubscribe(uri)
-        self._connections.order(
-            "POST",
-            address + subscriptions,
-            {
-                "Destination": destination,
-                "Context": context,
-                "Protocol": "Redfish",
-                "EventFormatType": "Event",
-            },
-        )
+        wanted = {
+            "Destination": destination,
+            "Context": context,
+            "Protocol": "Redfish",
+            "EventFormatType": "Event",
+        }
+        # Its last part is a secret, and BMCs repeat in their errors what they were given.
+        with self._connections.hiding(destination.rpartition("/")[2]):
+            self._connections.order("POST", address + subscriptions, wanted)
         made = self._connections.created()
         if made is not None:
             return address + made

@@ -11,12 +11,12 @@ import webob
 
 from headwater.common.errors import DatabaseUnavailable
 from headwater.common.states import EventSource, Severity
-from headwater.db import pod_events, subscriptions, tasks
+from headwater.db import inventory, pod_events, subscriptions, tasks
 from headwater.db.pod_records import Task
 from headwater.db.telemetry_records import PodEvent
 from headwater.orchestrator.api import receiver
 from tests.support.api import ApiTestCase
-from tests.support.pod_builders import URI, add_machine, add_pod
+from tests.support.pod_builders import URI, add_machine, add_pod, seen
 from tests.support.telemetry_builders import add_policy
 
 SECRET = "s" * 43
@@ -78,10 +78,38 @@ class TakenTest(ReceiverTestCase):
 
     def test_what_is_about_no_machine_lets_the_pod_be_read(self) -> None:
         add_policy(self.database)
-        with mock.patch.object(receiver.telemetry, "ask_pod") as ask:
-            self.send({"Events": [event(OriginOfCondition="no path")]})
-        ask.assert_called_once_with(self.database, self.pod.id)
-        self.assertIsNone(self.events()[0].machine)
+        others = [seen(self.machine.uri), seen(f"{ADDRESS}/redfish/v1/Systems/9")]
+        inventory.store(self.database, self.pod.id, others, [])
+        for odd in ("no path", "//[x", "//a\u2100b", None):
+            with mock.patch.object(receiver.telemetry, "ask_pod") as ask:
+                self.send({"Events": [event(OriginOfCondition=odd)]})
+            ask.assert_called_once_with(self.database, self.pod.id)
+            self.assertIsNone(self.events()[0].machine)
+
+    def test_the_only_machine_of_an_address_is_what_it_is_about(self) -> None:
+        add_policy(self.database)
+        self.send({"Events": [event(OriginOfCondition=None)]})
+        self.assertEqual(self.machine.uuid, self.events()[0].machine)
+        self.assertEqual(["poll-machine"], [each.action for each in self.polls()])
+
+    def test_one_address_that_floods_silences_no_other(self) -> None:
+        other = "x" * 43
+        subscriptions.begin(self.database, self.pod.id, {"http://other.example": other})
+        with mock.patch.object(receiver, "_MOST_PER_MINUTE", 3):
+            for _ in range(3):
+                self.assertEqual(204, self.send({"Events": [event()] * 2}).status_int)
+            self.assertEqual(3, len(self.events()))
+            self.send({"Events": [event()]}, other)
+            self.assertEqual(4, len(self.events()))
+
+    def test_a_doubled_slash_hides_no_secret(self) -> None:
+        request = webob.Request.blank(
+            f"//v1//pod_events/{SECRET}", method="POST", body=json.dumps({"Events": []}).encode()
+        )
+        with self.assertLogs("headwater", "INFO") as logged:
+            logging.getLogger("headwater").info("Something")
+            self.assertEqual(204, request.get_response(self.app).status_int)
+        self.assertNotIn(SECRET, "".join(logged.output))
 
     def test_older_services_name_what_it_is_about_as_a_text(self) -> None:
         self.send({"Events": [event(OriginOfCondition=f"{SYSTEM}/Memory/1")]})

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """When something becomes wrong with a machine, when it is over, and what is told in between."""
 
+import math
 import unittest
 from collections.abc import Mapping
 
@@ -90,6 +91,12 @@ class UsableTest(unittest.TestCase):
     def usable(self, *sensors: tuple[str, float]) -> list[tuple[str, float]]:
         found = alarms.usable(Reading("power_watts", *each) for each in sensors)
         return [(each.sensor, each.value) for each in found]
+
+    def test_one_without_a_value_keeps_its_name(self) -> None:
+        self.assertEqual([("PSU 2", 2)], self.usable(("PSU", math.nan), ("PSU", 2)))
+
+    def test_of_very_many_the_first_count(self) -> None:
+        self.assertEqual(500, len(self.usable(*(("x", number) for number in range(9000)))))
 
     def test_sensors_of_one_name_get_numbers(self) -> None:
         found = self.usable(("PSU", 1), ("PSU", 2), ("PSU 2", 3), ("PSU", 4))

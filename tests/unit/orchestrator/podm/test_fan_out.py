@@ -8,7 +8,7 @@ from unittest import mock
 
 from headwater.common.errors import LeaseLost, LoginRefused, Unreachable
 from headwater.orchestrator.podm import fan_out
-from headwater.orchestrator.podm.drivers import PodRefused
+from headwater.orchestrator.podm.drivers import Busy, PodRefused
 from headwater.orchestrator.podm.fan_out import Silent, read_all
 from tests.support.waiting import PATIENCE
 
@@ -28,6 +28,7 @@ class FanOutTest(unittest.TestCase):
             "strange": PodRefused("500: no"),
             "closed": LoginRefused("Refused"),
             "broken": KeyError("x"),
+            "full": Busy("503"),
         }
         if name in errors:
             raise errors[name]
@@ -61,7 +62,11 @@ class FanOutTest(unittest.TestCase):
     def test_what_hangs_is_given_up_with_its_chain_and_no_other(self) -> None:
         found = self.all(["hangs", "a"], ["b"], longest=0.05)
         late = Silent("No whole answer within 0.05 s.")
-        self.assertEqual({"hangs": late, "a": late, "b": "B"}, found)
+        unread = Silent(f"Not read: {late.reason}", busy=True)
+        self.assertEqual({"hangs": late, "a": unread, "b": "B"}, found)
+
+    def test_one_that_has_no_time_is_not_silent(self) -> None:
+        self.assertEqual({"full": Silent("503", busy=True)}, self.all(["full"]))
 
     def test_others_are_given_while_one_hangs(self) -> None:
         found = read_all([["hangs"], ["a"]], self.read, lambda: None)

@@ -13,7 +13,7 @@ from headwater.db.pod_records import Machine, Reading, SeenMachine
 from headwater.engine.tracked import Cancelled, Completed, Result
 from headwater.orchestrator.podm import fan_out
 from headwater.orchestrator.podm import telemetry as polls
-from headwater.orchestrator.podm.drivers import PodRefused
+from headwater.orchestrator.podm.drivers import Busy, PodRefused
 from tests.support.pod_builders import add_pod, seen
 from tests.support.telemetry_builders import add_policy
 from tests.support.waiting import PATIENCE, eventually
@@ -67,6 +67,8 @@ class PollTest(TelemetryTestCase):
     def setUp(self) -> None:
         super().setUp()
         uris = [f"http://bmc{number}/1/{number}" for number in range(3)]
+        addresses = [f"http://bmc{number}" for number in range(3)]
+        self.pod = pods.update(self.database, "one", {"addresses": addresses})
         inventory.store(self.database, self.pod.id, [seen(uri) for uri in uris], [])
         add_policy(self.database)
 
@@ -86,6 +88,14 @@ class PollTest(TelemetryTestCase):
         self.assertEqual(("supply", 220.0), (value.sensor, value.value))
         online = pods.get(self.database, "one").availability_status
         self.assertIs(Availability.ONLINE, online)
+
+    def test_one_that_has_no_time_raises_no_event(self) -> None:
+        self.fleet.shows = mock.Mock(side_effect=Busy("503: later"))
+        self.assertEqual((3, 0), tuple(self.poll()[name] for name in ("silent", "events")))
+
+    def test_one_that_was_taken_out_of_the_pod_gets_no_login(self) -> None:
+        pods.update(self.database, "one", {"addresses": ("http://bmc1",)})
+        self.assertEqual(1, self.poll()["machines"])
 
     def test_twice_it_tells_nothing_twice(self) -> None:
         self.fleet.senses = lambda uri: [Reading("temperature_celsius", "cpu", 99)]
