@@ -6,7 +6,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from headwater.common.errors import ConfigurationError
-from headwater.db import schema
+from headwater.db import nodes, schema
 from headwater.db.models import metadata
 from tests.support import databases
 
@@ -41,6 +41,53 @@ class SchemaTest(databases.DatabaseTestCase):
         self.assertEqual(set(), self.tables())
         self.assertEqual(head, schema.sync(self.database))
         self.assertEqual([], self.differences())
+
+    def test_nodes_from_before_composition_are_kept(self) -> None:
+        schema.sync(self.database, "0005")
+        now = "2026-11-01 00:00:00"
+        pod = {
+            "name": "one",
+            "driver": "fake",
+            "addresses": "[]",
+            "username": "admin",
+            "credentials": "x",
+            "availability_status": "online",
+            "created_at": now,
+            "updated_at": now,
+        }
+        machine = {
+            "uuid": "m1",
+            "pod_id": 1,
+            "uri": "http://bmc/1",
+            "uri_hash": "h",
+            "name": "machine",
+            "properties": "{}",
+            "seen_at": now,
+        }
+        node = {
+            "name": "n1",
+            "machine_id": 1,
+            "state": "ready",
+            "requirements": '{"pod_name": null, "cpus": 4, "memory_mib": null}',
+            "created_at": now,
+        }
+        with self.database.write() as connection:
+            for table, row in (("pod", pod), ("machine", machine), ("node", node)):
+                names = ", ".join(row)
+                values = ", ".join(f":{name}" for name in row)
+                connection.execute(
+                    sa.text(f"INSERT INTO {table} ({names}) VALUES ({values})"),  # noqa: S608
+                    row,
+                )
+        schema.sync(self.database)
+        found = nodes.get(self.database, "n1")
+        self.assertEqual(("m1", "one", 4), (found.uuid, found.pod_name, found.requirements.cpus))
+        assert found.machine is not None
+        self.assertEqual(("m1", False), (found.machine.uuid, bool(found.machine.composed)))
+        schema.downgrade(self.database, "0005")
+        with self.database.read() as connection:
+            left = connection.execute(sa.text("SELECT name, machine_id FROM node")).all()
+        self.assertEqual([("n1", 1)], [tuple(row) for row in left])
 
     def test_a_second_sync_changes_nothing(self) -> None:
         head = schema.sync(self.database)
