@@ -18,7 +18,7 @@ from tests.support import builders
 from tests.support.api import ADMIN, TOKEN, ApiTestCase
 
 #: Per operation; the examples are the same in every run.
-_EXAMPLES = 30
+_EXAMPLES = 20
 
 
 class FuzzTest(ApiTestCase):
