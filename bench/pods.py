@@ -22,7 +22,7 @@ from headwater.common.secrets import KeyRing
 from headwater.common.states import PodService
 from headwater.db import pods, tasks
 from headwater.db.connection import Database, connect
-from headwater.db.pod_records import NewPod, NewTask
+from headwater.db.pod_records import NewPod, NewTask, Task
 from headwater.engine.retry import Policy
 from headwater.engine.task_execution import TaskRunner
 from headwater.engine.task_source import TaskSource
@@ -30,6 +30,7 @@ from headwater.engine.worker import Worker, WorkerSettings
 from headwater.orchestrator.podm.access import PodAccess, PodAccessSettings
 from headwater.orchestrator.podm.handler import PodHandler
 from tests.support import databases
+from tests.support.waiting import eventually
 
 #: Seconds after which the silent one is given up.
 _TIMEOUT = 3.0
@@ -64,8 +65,7 @@ def inventory(database: Database, directory: pathlib.Path, number: int) -> None:
         new = NewTask(PodService.COMPUTE, "sync-pod", pod.id, "", keys.encrypt({}), 600, Caller())
         task = tasks.submit(database, new)
         worker.look()
-        while (found := tasks.get(database, task.uuid)).finished_at is None:
-            time.sleep(0.02)
+        found = eventually(lambda task=task: _ended(database, task), what, 600, every=0.02)  # type: ignore[misc]
         seconds, cpu = time.monotonic() - began, time.process_time() - ticks
         result = found.result or {}
         print(
@@ -76,6 +76,11 @@ def inventory(database: Database, directory: pathlib.Path, number: int) -> None:
     worker.stop(10)
     server.stdin.close()
     server.wait()
+
+
+def _ended(database: Database, task: Task) -> Task | None:
+    found = tasks.get(database, task.uuid)
+    return None if found.finished_at is None else found
 
 
 def main() -> None:

@@ -283,10 +283,17 @@ def _promote(database: Database, connection: sa.Connection, batch: str, pod_id: 
 @retried
 def promote(database: Database) -> int:
     """Ask for what batches have room for, wherever a task ended otherwise; how many places."""
-    held_back = sa.and_(task.c.batch.is_not(None), _OPEN, task.c.sync_request == SyncRequest.NONE)
+    held_back = sa.func.sum(sa.case((task.c.sync_request == SyncRequest.NONE, 1), else_=0))
     with database.read() as connection:
+        # Most batches wait for their own tasks, and need nothing.
         places = connection.execute(
-            sa.select(task.c.batch, task.c.pod_id).where(held_back).distinct()
+            sa.select(task.c.batch, task.c.pod_id)
+            .where(task.c.batch.is_not(None), _OPEN)
+            .group_by(task.c.batch, task.c.pod_id)
+            .having(
+                held_back > 0,
+                sa.func.count() - held_back < sa.func.max(task.c.batch_budget),
+            )
         ).all()
     for place in places:
         with database.write() as connection:
@@ -303,33 +310,41 @@ def _write(
         raise leases.lost(held)
 
 
-@retried
 def cancel(database: Database, task_uuid: str) -> None:
     """Ask a task to end: at once where no worker has begun it, else at its next step.
 
     Raises NotFound. Does nothing to one that has ended.
     """
     get(database, task_uuid)
-    known = sa.and_(task.c.uuid == task_uuid, _OPEN)
+    _cancel(database, task.c.uuid == task_uuid)
+
+
+def cancel_all(database: Database, pod_id: int, targets: Collection[str]) -> None:
+    """The same for all tasks on some targets of a pod."""
+    _cancel(database, sa.and_(task.c.pod_id == pod_id, task.c.target.in_(sorted(targets))))
+
+
+@retried
+def _cancel(database: Database, which: sa.ColumnElement[bool]) -> None:
+    untouched = sa.and_(
+        task.c.state == TaskState.PENDING,
+        task.c.sync_request.in_([SyncRequest.REQUESTED, SyncRequest.NONE]),
+    )
     with database.write() as connection:
-        ended = connection.execute(
+        connection.execute(
             task.update()
-            .where(
-                known,
-                task.c.state == TaskState.PENDING,
-                task.c.sync_request.in_([SyncRequest.REQUESTED, SyncRequest.NONE]),
-            )
+            .where(which, _OPEN, untouched)
             .values(
                 state=TaskState.CANCELLED,
                 sync_request=SyncRequest.COMPLETED,
                 finished_at=moments.now(database),
                 parameters=None,
             )
-        ).rowcount
-        if not ended:
-            connection.execute(
-                task.update().where(known).values(cancel_requested=True, next_try_at=None)
-            )
+        )
+        # Those that are left.
+        connection.execute(
+            task.update().where(which, _OPEN).values(cancel_requested=True, next_try_at=None)
+        )
 
 
 @retried

@@ -157,6 +157,36 @@ class ClaimTest(TasksTestCase):
         tasks.release(self.database, running, TaskRest(TaskState.COMPLETED, 1))
         self.assertEqual(["m1"], [each.target for each in claim_tasks(self.database)])
 
+    def test_a_batch_that_waits_for_its_own_needs_nothing(self) -> None:
+        targets = [(self.pod.id, f"m{number}") for number in range(4)]
+        new = NewTask(PodService.COMPUTE, "power", 0, "", CIPHER, 600, Caller(), "b1", 2)
+        tasks.submit_batch(self.database, new, targets)
+        self.assertEqual(0, tasks.promote(self.database))
+        self.assertEqual(2, len(claim_tasks(self.database)))
+        self.assertEqual(0, tasks.promote(self.database))
+
+    def test_all_tasks_on_some_targets_are_asked_to_end(self) -> None:
+        for target in ("m1", "m1", "m2", "m3"):
+            add_task(self.database, self.pod, target=target)
+        other = add_task(self.database, add_pod(self.database, "two"), target="m1")
+        held = claim_tasks(self.database)
+        begun = next(e for e in held if (e.pod_id, e.target) == (self.pod.id, "m1"))
+        tasks.cancel_all(self.database, self.pod.id, {"m1", "m2"})
+        found = tasks.list_page(self.database, limit=9, pod_name="one")
+        self.assertEqual(
+            {"m1": 2, "m2": 1, "m3": 0},
+            {
+                name: sum(
+                    e.cancel_requested or e.finished_at is not None
+                    for e in found
+                    if e.target == name
+                )
+                for name in ("m1", "m2", "m3")
+            },
+        )
+        self.assertTrue(tasks.get(self.database, begun.uuid).cancel_requested)
+        self.assertFalse(tasks.get(self.database, other.uuid).cancel_requested)
+
     def test_of_two_that_have_begun_the_first_goes_on(self) -> None:
         for _ in range(2):
             add_task(self.database, self.pod, target="m1")

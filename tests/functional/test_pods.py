@@ -146,6 +146,24 @@ class PodsInOneProcess(PodSystemTest):
             self.emulator.start()
         self.assertEqual("completed", self.ended(task_id)["state"])
 
+    def test_all_machines_of_labelled_pods_are_switched_a_few_at_a_time(self) -> None:
+        label = self.unique("row")
+        pod = self.add(self.emulator.url, labels={"row": label})
+        machines = self.machines(pod)
+        batch = {"action": "on", "labels": {"row": label}, "budget": 2}
+        made = self.ask("POST", "/v1/batches", {"batch": batch})["batch"]
+        self.assertEqual(len(machines), made["total"])
+        path = f"/v1/batches/{made['id']}"
+        begun = ("running", "waiting", "unknown")
+
+        def done() -> bool:
+            states = self.ask("GET", path)["batch"]["states"]
+            self.assertLessEqual(sum(states[name] for name in begun), 2)
+            return bool(states["completed"] == len(machines))
+
+        eventually(done, "all of the batch", 2 * PATIENCE, every=0.1)
+        self.assertEqual(["On"] * len(machines), self.emulator.power_states())
+
     def test_a_task_ends_with_its_deadline_or_by_an_operator(self) -> None:
         # An address that refuses.
         pod = self.add("http://127.0.0.1:1")

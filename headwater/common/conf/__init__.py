@@ -106,7 +106,9 @@ def set_library_defaults() -> None:
             # They report every exchange at INFO or DEBUG with headers and bodies.
             "keystoneauth=WARNING",
             "keystonemiddleware=WARNING",
-            "sushy=WARNING",
+            # It logs bodies and errors as they are, with signed addresses in them; all that it has
+            # to say is raised, and told without them.
+            "sushy=CRITICAL",
             "alembic=WARNING",
         ]
     )

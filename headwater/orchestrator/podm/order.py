@@ -19,11 +19,11 @@ from headwater.orchestrator.podm.actions import Place
 from headwater.orchestrator.podm.drivers import Operation, PodChanged, Stage
 
 #: Seconds between two looks: machines take between one second and minutes.
-_LOOK = 2.0
+LOOK = 2.0
 
 #: Looks (half a minute) after which an order whose answer was lost counts as not taken, and one
 #: that was taken as not obeyed.
-_LOOKS = 15
+LOOKS = 15
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ class Order:
     repeatable: bool = True
     lost: str = ""
     #: Looks after which an order whose answer was lost counts as not taken.
-    doubt: int = _LOOKS
+    doubt: int = LOOKS
     #: Reads whether the pod is still at it, whatever became of the answer: then nothing counts.
     under_way: Callable[[], bool] = lambda: False
     #: Nothing is sent where it is so already.
     look_first: bool = False
     #: Looks after which an order that was taken counts as not obeyed; None: until the deadline.
-    most_looks: int | None = _LOOKS
+    most_looks: int | None = LOOKS
 
 
 def carry_out(work: TaskWork, place: Place, order: Order) -> Result:
@@ -76,15 +76,16 @@ def _send(work: TaskWork, order: Order) -> Result:
     try:
         operation = order.send()
     except NoAnswer as error:
-        return Doubtful(position, f"{error} Reading whether the order was taken.", _LOOK)
+        return Doubtful(position, f"{error} Reading whether the order was taken.", LOOK)
     except (LoginRefused, Unreachable, PodChanged):
-        # It was certainly not taken: the next try begins anew.
-        work.note(position={})
+        # This one was certainly not taken. Of an earlier one, whose answer was lost, that says
+        # nothing: what was known before this try is what is known now.
+        work.note(position=work.position)
         raise
     if operation is not None:
         # Nothing is held while the pod works: whichever worker comes next asks there.
-        return Waiting({"step": "watching", "operation": operation.uri}, _LOOK / 4, 10, "Taken.")
-    return Waiting({"step": "ordered", "looks": 0}, _LOOK / 4, 10, "Ordered.")
+        return Waiting({"step": "watching", "operation": operation.uri}, LOOK / 4, 10, "Taken.")
+    return Waiting({"step": "ordered", "looks": 0}, LOOK / 4, 10, "Ordered.")
 
 
 def _watch(work: TaskWork, place: Place, order: Order) -> Result:
@@ -102,7 +103,7 @@ def _watch(work: TaskWork, place: Place, order: Order) -> Result:
         case Stage.DONE:
             return _look(replace(work, position={"step": "ordered", "looks": 0}), order, sure=True)
     percent = None if progress.percent is None else 10 + progress.percent * 8 // 10
-    return Waiting(work.position, progress.after or _LOOK, percent, progress.message or "At it.")
+    return Waiting(work.position, progress.after or LOOK, percent, progress.message or "At it.")
 
 
 def _look(work: TaskWork, order: Order, *, sure: bool) -> Result:
@@ -113,7 +114,7 @@ def _look(work: TaskWork, order: Order, *, sure: bool) -> Result:
     if work.task.cancel_requested:
         return Cancelled(f"The order was sent and stands. {order.so_far()}")
     if order.under_way():
-        return Waiting(work.position, _LOOK, 50, "The pod is at it.")
+        return Waiting(work.position, LOOK, 50, "The pod is at it.")
     position = {**work.position, "looks": looks}
     if not sure:
         if looks >= order.doubt:
@@ -121,12 +122,12 @@ def _look(work: TaskWork, order: Order, *, sure: bool) -> Result:
                 return _send(work, order)
             return Failed(f"{order.lost} {order.so_far()}")
         reason = f"The answer to the order was lost. {order.so_far()}"
-        return Doubtful(position, reason, _LOOK)
+        return Doubtful(position, reason, LOOK)
     if order.most_looks is not None and looks >= order.most_looks:
         return Failed(f"The order was taken and not obeyed. {order.so_far()}")
     # It nears the end and does not reach it: nobody knows how long machines take.
     percent = 90 - 80 // (looks + 1)
-    return Waiting(position, _LOOK, percent, f"Ordered. {order.so_far()}")
+    return Waiting(position, LOOK, percent, f"Ordered. {order.so_far()}")
 
 
 def within(

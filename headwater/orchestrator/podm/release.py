@@ -7,12 +7,8 @@ from headwater.db.pod_records import Machine, Node
 from headwater.engine.tracked import Cancelled, Completed, Result, TaskWork, Waiting
 from headwater.orchestrator.podm.actions import Place
 from headwater.orchestrator.podm.drivers import Stage
-from headwater.orchestrator.podm.order import Order, carry_out, within
+from headwater.orchestrator.podm.order import LOOK, LOOKS, Order, carry_out, within
 from headwater.orchestrator.podm.power import switch
-
-#: Seconds between two looks for a machine that may still come of a composition, and how many.
-_LOOK = 2.0
-_LOOKS = 15
 
 
 def release(work: TaskWork, place: Place) -> Result:
@@ -76,15 +72,15 @@ def _unmake(work: TaskWork, place: Place, known: Node) -> Result:
     if operation is not None:
         progress = place.driver.operation(operation)
         if progress.stage is Stage.RUNNING:
-            return Waiting({}, progress.after or _LOOK, 10, "The pod still composes.")
+            return Waiting({}, progress.after or LOOK, 10, "The pod still composes.")
         failed = progress.stage is Stage.FAILED
     blocks = [each.uri for each in inventory.blocks_of(place.database, known.id)]
     found = place.driver.composed(blocks) if blocks else None
     if found is not None:
         return Waiting({"uri": found}, 0.0, 50, "A machine had been made.")
     if place.driver.is_composing(blocks):
-        return Waiting({}, _LOOK, 10, "The pod still composes.")
+        return Waiting({}, LOOK, 10, "The pod still composes.")
     looks = int(work.position.get("looks", 0)) + 1
-    if looks < _LOOKS and not failed:
-        return Waiting({"looks": looks}, _LOOK, 10, "Looking whether a machine was made.")
+    if looks < LOOKS and not failed:
+        return Waiting({"looks": looks}, LOOK, 10, "Looking whether a machine was made.")
     return Completed(message="No machine had been made.")

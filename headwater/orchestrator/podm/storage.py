@@ -10,49 +10,42 @@ from headwater.engine.outcome import Failed
 from headwater.engine.tracked import Completed, Result, TaskWork, Waiting
 from headwater.orchestrator.podm.actions import Place
 from headwater.orchestrator.podm.drivers import NewVolume, PodChanged, PodRefused, Stage
-from headwater.orchestrator.podm.order import Order, carry_out, within
-
-#: Seconds between two looks for a block that may still come to be attached, and how many.
-_LOOK = 2.0
-_LOOKS = 15
+from headwater.orchestrator.podm.order import LOOK, LOOKS, Order, carry_out, within
 
 _KINDS = (ComponentKind.DRIVE, ComponentKind.VOLUME)
 
 
 def read_storage(work: TaskWork, place: Place) -> Result:
     """Store what drives and volumes a machine has."""
-    return Completed({"components": _read(place)})
-
-
-def _read(place: Place) -> int:
     machine = place.the_machine()
     found = place.driver.drives(machine.uri)
     inventory.store_parts(place.database, machine, _KINDS, found)
-    return len(found)
+    return Completed({"components": len(found)})
 
 
 def add_volume(work: TaskWork, place: Place) -> Result:
     """Make a volume. It is the one that was not there before."""
-    uri = place.the_machine().uri
+    machine = place.the_machine()
     parameters = work.parameters
     volume = NewVolume(parameters["name"], parameters["size_gib"], parameters.get("raid"))
     before = work.position.get("before")
     if before is None:
-        known = _volumes(place, uri)
+        known = _volumes(place.driver.drives(machine.uri))
         if any(each.name == volume.name for each in known):
             return Failed(f"There is a volume {volume.name} already.")
         before = [each.uri for each in known]
 
     def reached(sure: bool) -> Completed | None:
-        for each in _volumes(place, uri):
+        found = place.driver.drives(machine.uri)
+        for each in _volumes(found):
             # Some controllers do not keep names; without an answer only the name tells.
             if each.uri not in before and (sure or each.name == volume.name):
-                _read(place)
+                inventory.store_parts(place.database, machine, _KINDS, found)
                 return Completed({"uri": each.uri}, f"The volume {each.name} is there.")
         return None
 
     order = Order(
-        send=lambda: place.driver.add_volume(uri, volume),
+        send=lambda: place.driver.add_volume(machine.uri, volume),
         reached=reached,
         doing=f"Making the volume {volume.name}.",
         so_far=lambda: f"There is no new volume {volume.name}.",
@@ -63,23 +56,23 @@ def add_volume(work: TaskWork, place: Place) -> Result:
     return within(work, {"before": before}, "order", lambda inner: carry_out(inner, place, order))
 
 
-def _volumes(place: Place, uri: str) -> Sequence[SeenComponent]:
-    found = place.driver.drives(uri)
+def _volumes(found: Sequence[SeenComponent]) -> Sequence[SeenComponent]:
     return [each for each in found if each.kind is ComponentKind.VOLUME]
 
 
 def delete_volume(work: TaskWork, place: Place) -> Result:
     """Delete a volume with what is on it."""
-    uri, volume = place.the_machine().uri, str(work.parameters["volume"])
+    machine, volume = place.the_machine(), str(work.parameters["volume"])
 
     def reached(sure: bool) -> Completed | None:
-        if any(each.uri == volume for each in place.driver.drives(uri)):
+        found = place.driver.drives(machine.uri)
+        if any(each.uri == volume for each in found):
             return None
-        _read(place)
+        inventory.store_parts(place.database, machine, _KINDS, found)
         return Completed(message="The volume is gone.")
 
     order = Order(
-        send=lambda: place.driver.delete_volume(uri, volume),
+        send=lambda: place.driver.delete_volume(machine.uri, volume),
         reached=reached,
         doing="Deleting the volume.",
         so_far=lambda: "The volume is still there.",
@@ -124,12 +117,12 @@ def detach(work: TaskWork, place: Place) -> Result:
     """
     uri, block = place.the_machine().uri, str(work.parameters["block"])
     looks = int(work.position.get("before", 0))
-    if work.parameters.get("half_attached") and "step" not in work.position and looks < _LOOKS:
-        operation = _attaching(place, block)
+    if work.parameters.get("half_attached") and "step" not in work.position and looks < LOOKS:
+        operation = _attaching(place)
         if operation is not None and place.driver.operation(operation).stage is Stage.RUNNING:
-            return Waiting({}, _LOOK, 10, "The pod is still at attaching it.")
+            return Waiting({}, LOOK, 10, "The pod is still at attaching it.")
         if block not in place.driver.blocks(uri):
-            return Waiting({"before": looks + 1}, _LOOK, 20, "Looking whether it was attached.")
+            return Waiting({"before": looks + 1}, LOOK, 20, "Looking whether it was attached.")
 
     def reached(sure: bool) -> Completed | None:
         if block in place.driver.blocks(uri):
@@ -147,7 +140,7 @@ def detach(work: TaskWork, place: Place) -> Result:
     return carry_out(work, place, order)
 
 
-def _attaching(place: Place, block: str) -> str | None:
+def _attaching(place: Place) -> str | None:
     """The operation that the last attach task on the machine was watching."""
     position = tasks.last_position(place.database, place.pod.id, place.target, "attach-node")
     operation: str | None = (position or {}).get("operation")

@@ -48,9 +48,8 @@ def power(parts: Parts, call: Call) -> Reply:
     if found.node_name is not None:
         raise Conflict(f"The machine belongs to the node {found.node_name!r}: switch that.")
     parameters = {"action": call.body["action"], "owner": ""}
-    return submit(
-        parts, call, PodService.COMPUTE, "power-machine", found.pod_id, found.uuid, parameters
-    )
+    wish = Wish(PodService.COMPUTE, "power-machine", found.pod_id, found.uuid, parameters)
+    return submit(parts, call, wish)
 
 
 _PATH = "/v1/machines/{id}"

@@ -37,8 +37,7 @@ def compose(parts: Parts, call: Call) -> Reply:
     flavor = given.pop("flavor", None)
     base = Requirements() if flavor is None else flavors.get(parts.database, flavor).requirements
     requirements = needs(parts, given, base)
-    deadline = call.body.get("deadline", schemas.USUAL_DEADLINE)
-    made = parts.scheduler.compose(name, requirements, call.caller, deadline)
+    made = parts.scheduler.compose(name, requirements, call.caller, call.body["deadline"])
     if made.machine is None:
         parts.wake_service(PodService.COMPUTE)
     return _made(parts, call, made)
@@ -105,11 +104,8 @@ def release(parts: Parts, call: Call) -> Reply:
 def forget(parts: Parts, call: Call) -> Reply:
     """Forget it without asking its pod."""
     known = _get(parts, call)
-    for target in {known.uuid, known.machine.uuid if known.machine else known.uuid}:
-        open_task = tasks_db.open_of(parts.database, known.pod_id, target)
-        while open_task is not None and not open_task.cancel_requested:
-            tasks_db.cancel(parts.database, open_task.uuid)
-            open_task = tasks_db.open_of(parts.database, known.pod_id, target)
+    targets = {known.uuid} if known.machine is None else {known.uuid, known.machine.uuid}
+    tasks_db.cancel_all(parts.database, known.pod_id, targets)
     nodes.forget(parts.database, known)
     return Reply(None, status=204)
 
@@ -121,7 +117,7 @@ def power(parts: Parts, call: Call) -> Reply:
 
 def boot(parts: Parts, call: Call) -> Reply:
     """Let its machine boot from something else."""
-    parameters = {"device": call.body["device"], "once": call.body.get("once", True)}
+    parameters = {"device": call.body["device"], "once": call.body["once"]}
     return _order(parts, call, "boot-node", parameters)
 
 
@@ -163,7 +159,7 @@ def add_volume(parts: Parts, call: Call) -> Reply:
 
 def delete_volume(parts: Parts, call: Call) -> Reply:
     """Delete a volume."""
-    machine = _ready(parts, call)
+    _, machine = _ready(parts, call)
     volume = inventory.get_component(parts.database, call.parameters["volume"])
     if volume.kind is not ComponentKind.VOLUME or volume.machine != machine.uuid:
         raise NotFound(f"The node has no volume {call.parameters['volume']!r}.")
@@ -173,8 +169,7 @@ def delete_volume(parts: Parts, call: Call) -> Reply:
 
 def attach(parts: Parts, call: Call) -> Reply:
     """Reserve a resource block with drives, and attach it."""
-    known = _get(parts, call)
-    machine = _ready(parts, call)
+    known, machine = _ready(parts, call)
     for _ in range(_TRIES):
         found = nodes.free_storage(parts.database, known, call.body["size_gib"])
         if found is None:
@@ -203,14 +198,14 @@ def _order(
     parameters: Mapping[str, Any],
     service: PodService = PodService.COMPUTE,
 ) -> Reply:
-    machine = _ready(parts, call)
-    given = {**parameters, "owner": _get(parts, call).uuid}
-    return submit(parts, call, service, action, machine.pod_id, machine.uuid, given)
+    known, machine = _ready(parts, call)
+    given = {**parameters, "owner": known.uuid}
+    return submit(parts, call, Wish(service, action, machine.pod_id, machine.uuid, given))
 
 
 def _read(parts: Parts, call: Call, action: str, noun: str) -> Reply:
     """What a machine itself says now, or 202 with the task that reads it."""
-    machine = _ready(parts, call)
+    _, machine = _ready(parts, call)
     wish = Wish(PodService.COMPUTE, action, machine.pod_id, machine.uuid)
     read = awaited(parts, call, call.query.get("wait", schemas.USUAL_PATIENCE), wish)
     if isinstance(read, Reply):
@@ -218,12 +213,12 @@ def _read(parts: Parts, call: Call, action: str, noun: str) -> Reply:
     return Reply({noun: read[0].result}, headers={"Cache-Control": "no-store"})
 
 
-def _ready(parts: Parts, call: Call) -> Machine:
-    """The machine of a node that is ready; raises NotFound and Conflict."""
+def _ready(parts: Parts, call: Call) -> tuple[Node, Machine]:
+    """A node that is ready, and its machine; raises NotFound and Conflict."""
     found = _get(parts, call)
     if found.state is not NodeState.READY or found.machine is None:
         raise Conflict(f"The node {found.name!r} is {found.state}.")
-    return found.machine
+    return found, found.machine
 
 
 def _get(parts: Parts, call: Call) -> Node:

@@ -41,7 +41,7 @@ def add(parts: Parts, call: Call) -> Reply:
     given = _values(parts, call.body["pod"])
     labels = given.pop("labels", {})
     added = pods.add(parts.database, NewPod(**{"username": "admin", **given}), labels)
-    submit(parts, call, PodService.COMPUTE, "sync-pod", added.id)
+    submit(parts, call, Wish(PodService.COMPUTE, "sync-pod", added.id))
     location = f"{call.base}/v1/pods/{quote(added.name, safe='')}"
     return Reply({"pod": views.pod(added, labels)}, 201, {"Location": location})
 
@@ -79,7 +79,7 @@ def delete(parts: Parts, call: Call) -> Reply:
 def sync(parts: Parts, call: Call) -> Reply:
     """Read the inventory anew."""
     found = pods.get(parts.database, call.parameters["name"])
-    return submit(parts, call, PodService.COMPUTE, "sync-pod", found.id)
+    return submit(parts, call, Wish(PodService.COMPUTE, "sync-pod", found.id))
 
 
 def _one(parts: Parts, found: Pod) -> Reply:

@@ -4,7 +4,6 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from headwater.common.errors import Conflict
@@ -30,17 +29,8 @@ class Wish:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
-def submit(
-    parts: Parts,
-    call: Call,
-    service: PodService,
-    action: str,
-    pod_id: int,
-    target: str = "",
-    parameters: Mapping[str, Any] = MappingProxyType({}),
-) -> Reply:
+def submit(parts: Parts, call: Call, wish: Wish) -> Reply:
     """Write a task, wake those who run it, and answer with it."""
-    wish = Wish(service, action, pod_id, target, parameters)
     return accepted(call, _written(parts, call, wish))
 
 

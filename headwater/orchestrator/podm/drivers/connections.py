@@ -80,6 +80,8 @@ Json = Mapping[str, Any]
 class _Address:
     """What is known about one address of a pod."""
 
+    #: Calls to it at a time.
+    places: threading.BoundedSemaphore
     root: Any = None
     connector: Any = None
     #: Calls in a row without an answer.
@@ -98,7 +100,6 @@ class Connections:
         self._settings = settings
         self._lock = threading.Lock()
         self._addresses: dict[str, _Address] = {}
-        self._limits: dict[str, threading.BoundedSemaphore] = {}
         self._last = threading.local()
 
     def root(self, address: str) -> Json:
@@ -211,7 +212,7 @@ class Connections:
     def progress(self, uri: str) -> Progress:
         """How far an operation has come, by what its task or its monitor says."""
         try:
-            state = self.read_state(uri)
+            return self._read_progress(uri)
         except Absent:
             return Progress(Stage.GONE)
         except PodRefused as error:
@@ -221,10 +222,8 @@ class Connections:
                 return Progress(Stage.FAILED, message=str(error))
             # A service that updates itself says anything.
             raise Unreachable(f"The operation cannot be looked at now: {error}") from error
-        return state
 
-    def read_state(self, uri: str) -> Progress:
-        """Read the task or the monitor. Raises what reading raises."""
+    def _read_progress(self, uri: str) -> Progress:
         address, path = split(uri)
 
         def get(known: _Address) -> Progress:
@@ -272,13 +271,13 @@ class Connections:
         """Hold one of the few places of an address. Unreachable: it is left alone, or busy."""
         settings = self._settings
         with self._lock:
-            known = self._addresses.setdefault(address, _Address())
-            places = self._limits.setdefault(
-                address, threading.BoundedSemaphore(settings.calls_per_address)
-            )
+            known = self._addresses.get(address)
+            if known is None:
+                known = _Address(threading.BoundedSemaphore(settings.calls_per_address))
+                self._addresses[address] = known
         self._check_open(known)
         # A thread that waits for a hung address is one that nobody else has.
-        if not places.acquire(timeout=min(_TURN, settings.timeout)):
+        if not known.places.acquire(timeout=min(_TURN, settings.timeout)):
             raise Busy(f"{settings.calls_per_address} calls to {address} are still unanswered.")
         tries = False
         try:
@@ -293,7 +292,7 @@ class Connections:
         finally:
             if tries:
                 known.tried = False
-            places.release()
+            known.places.release()
 
     def _check_open(self, known: _Address) -> None:
         left = known.closed_until - time.monotonic()

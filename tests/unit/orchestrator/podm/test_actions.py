@@ -236,6 +236,21 @@ class PowerTest(ActionTestCase):
             looks += 1
         self.assertEqual(15, looks)
 
+    def test_a_second_try_that_was_not_taken_says_nothing_of_the_first(self) -> None:
+        self.driver.order = self.lose
+        result = self.power()
+
+        def busy(action: PowerAction) -> None:
+            raise Unreachable("503: later")
+
+        self.driver.order = busy
+        while isinstance(result, Doubtful):
+            position = dict(result.position)
+            result = self.power(position=position)
+        self.assertIsInstance(result, Retry)
+        self.assertEqual((2, position), (len(self.driver.orders), self.notes[-1]["position"]))
+        self.assertEqual("ordering", position["step"])
+
     def test_a_lost_reset_is_never_given_again(self) -> None:
         self.driver.order, self.driver.state = self.lose, "On"
         result = self.power("reset")
