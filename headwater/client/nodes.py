@@ -157,7 +157,7 @@ class Ordered(OnOne):
 
     def order(self, parsed_args: argparse.Namespace, what: str, body: Json) -> int:
         """Send it; the exit code."""
-        path = path_of("nodes", parsed_args.name, *what.split("/"))
+        path = path_of("nodes", parsed_args.name, what)
         task = self.api.send("POST", path, tasks.with_deadline(parsed_args, body))["task"]
         return tasks.ordered(self.app, [task], wait=parsed_args.wait)
 
