@@ -364,7 +364,7 @@ class RenewTest(LanesTestCase):
         builders.accepted_job(self.database)
         self.ask()
         first, second, _ = builders.claim(self.database)
-        self.assertEqual(2, self.renew("worker", first.id, second.id, 4711))
+        self.assertEqual(2, self.renew("worker", first.id, second.id, databases.NO_ID))
         self.assertEqual(0, self.renew("worker"))
 
 

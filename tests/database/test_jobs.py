@@ -138,7 +138,7 @@ class OpenIntentsTest(JobsTestCase):
         job = self.open()
         self.assertEqual(builders.CIPHER, jobs.open_info(self.database, job.id))
         self.accept(job)
-        for job_id in (job.id, 4711):
+        for job_id in (job.id, databases.NO_ID):
             with self.assertRaises(NotFound):
                 jobs.open_info(self.database, job_id)
 

@@ -20,7 +20,10 @@ class PodsTest(databases.DatabaseTestCase):
         )
         with self.assertRaises(Conflict):
             add_pod(self.database)
-        for look in (lambda: pods.get(self.database, "no"), lambda: pods.by_id(self.database, 99)):
+        for look in (
+            lambda: pods.get(self.database, "no"),
+            lambda: pods.by_id(self.database, databases.NO_ID),
+        ):
             with self.assertRaises(NotFound):
                 look()
 

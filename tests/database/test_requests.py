@@ -362,7 +362,7 @@ class OfJobTest(RequestsTestCase):
         self.assertEqual(sorted(names), seen)
 
     def test_an_unknown_job_has_none(self) -> None:
-        self.assertEqual([], list(requests.of_job(self.database, 4711, limit=10)))
+        self.assertEqual([], list(requests.of_job(self.database, databases.NO_ID, limit=10)))
 
 
 @databases.on_every_backend
@@ -498,7 +498,7 @@ class RetryTest(RequestsTestCase):
 
     def test_an_unknown_job_is_not_found(self) -> None:
         with self.assertRaises(NotFound):
-            requests.retry(self.database, 4711)
+            requests.retry(self.database, databases.NO_ID)
 
 
 @databases.on_every_backend
@@ -531,13 +531,11 @@ class PendingKeyTest(RequestsTestCase):
         self.rename("a", master_id="u2")
         self.rename("b", resource_type="group")
         builders.accepted_job(self.database, master_id="u1")
-        self.assertIsNone(self.key(builders.claimed_lane(self.database)))
-        builders.add_subcloud(self.database, "two")
+        lane = builders.claimed_lane(self.database)
+        self.assertIsNone(self.key(lane))
         self.rename("c")
-        self.assertEqual(
-            {None},
-            {
-                requests.pending_key(self.database, lane_id, "user", "u1") and None
-                for lane_id in (0, 4711)
-            },
-        )
+        builders.add_subcloud(self.database, "two")
+        builders.accepted_job(self.database, master_id="u1")
+        other = builders.claimed_lane(self.database)
+        self.assertNotEqual(lane.id, other.id)
+        self.assertEqual(({"name": "c"}, None), (self.key(lane), self.key(other)))

@@ -112,8 +112,8 @@ class SubcloudsTest(databases.DatabaseTestCase):
     def test_an_unknown_subcloud_is_not_found(self) -> None:
         with self.assertRaisesRegex(NotFound, "no subcloud 'nowhere'"):
             subclouds.get(self.database, "nowhere")
-        with self.assertRaisesRegex(NotFound, "no subcloud with id 4711"):
-            subclouds.by_id(self.database, 4711)
+        with self.assertRaisesRegex(NotFound, "no subcloud with id 0"):
+            subclouds.by_id(self.database, databases.NO_ID)
         with self.assertRaises(NotFound):
             subclouds.update(self.database, "nowhere", {"username": "x"})
         with self.assertRaises(NotFound):
@@ -200,7 +200,7 @@ class SubcloudsTest(databases.DatabaseTestCase):
         self.assertEqual(1, len(builders.claim(self.database)))
 
     def test_a_word_about_a_deleted_subcloud_does_nothing(self) -> None:
-        subclouds.override_availability(self.database, 4711, Availability.ONLINE)
+        subclouds.override_availability(self.database, databases.NO_ID, Availability.ONLINE)
         self.assertEqual([], self.names())
 
     def test_nothing_is_known_of_an_unmanaged_subcloud(self) -> None:

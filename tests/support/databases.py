@@ -30,6 +30,9 @@ from headwater.db.connection import Database, connect
 REQUIRED = "HEADWATER_REQUIRE_SERVICES"
 #: Of the names of databases; the id of the process that made it follows.
 PREFIX = "headwater_test_"
+#: No row ever has this id. Any other one may be in use: databases are emptied and used again, and
+#: their ids go on where the last test left them.
+NO_ID = 0
 
 Cleanup = Callable[..., None]
 
