@@ -8,18 +8,15 @@ its poll, nor the poll for that. Doing one twice reads twice.
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from headwater.common.errors import ExchangeError
 from headwater.common.states import Availability
 from headwater.db import metrics, pods, telemetry
-from headwater.db.pod_records import Reading, SeenMachine
 from headwater.db.telemetry_records import Observation, Threshold, Watched
 from headwater.engine.tracked import Cancelled, Completed, Result, TaskWork
 from headwater.orchestrator.podm import alarms
 from headwater.orchestrator.podm.actions import Place
-from headwater.orchestrator.podm.drivers import PodDriver, PodRefused
+from headwater.orchestrator.podm.drivers import Polled
 from headwater.orchestrator.podm.fan_out import Silent, read_all
 
 #: Machines of one address that are read at a time: what is ordered of it shall find places too.
@@ -46,16 +43,6 @@ def poll_machine(work: TaskWork, place: Place) -> Result:
     return _poll(work, place, metrics.watched(place.database, place.pod.id, uuid), whole=False)
 
 
-@dataclass(frozen=True)
-class _Answer:
-    """What was read of a machine."""
-
-    #: None: the pod does not have it any more; its inventory will say so.
-    seen: SeenMachine | None
-    #: None: its sensors could not be read.
-    readings: Sequence[Reading] | None
-
-
 def _poll(work: TaskWork, place: Place, machines: Sequence[Watched], *, whole: bool) -> Result:
     if work.task.cancel_requested:
         return Cancelled("What was known of the machines was left as it was.")
@@ -68,9 +55,7 @@ def _poll(work: TaskWork, place: Place, machines: Sequence[Watched], *, whole: b
     policies = telemetry.policies_of(place.database, place.pod.id)
     thresholds = [each for policy in policies for each in policy.thresholds]
     writer = _Writer(work, place)
-    found = read_all(
-        _chains(machines), lambda uri: _read(place.driver, uri), writer.tick, longest=_LONGEST
-    )
+    found = read_all(_chains(machines), place.driver.poll, writer.tick, longest=_LONGEST)
     with contextlib.closing(found):
         for uri, answer in found:
             writer.add(by_uri[uri], answer, thresholds)
@@ -98,18 +83,6 @@ def _address(uri: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _read(driver: PodDriver, uri: str) -> _Answer:
-    """Raises what drivers raise where the machine itself cannot be read."""
-    seen = driver.system(uri)
-    if seen is None:
-        return _Answer(None, None)
-    try:
-        return _Answer(seen, alarms.usable(driver.readings(uri)))
-    except (ExchangeError, PodRefused):
-        # Power and health are known all the same; the result counts it.
-        return _Answer(seen, None)
-
-
 def _note_availability(place: Place, *, online: bool) -> None:
     state = Availability.ONLINE if online else Availability.OFFLINE
     if state is not place.pod.availability_status:
@@ -128,7 +101,7 @@ class _Writer:
         self._gone = self._unread = self._values = self._events = 0
 
     def add(
-        self, machine: Watched, answer: _Answer | Silent, thresholds: Sequence[Threshold]
+        self, machine: Watched, answer: Polled | Silent | None, thresholds: Sequence[Threshold]
     ) -> None:
         """Keep what was read of one machine."""
         if isinstance(answer, Silent):
@@ -136,12 +109,14 @@ class _Writer:
             if answer.busy:
                 return
             observation = alarms.silent(machine, answer.reason)
-        elif answer.seen is None:
+        elif answer is None:
+            # The pod does not have it any more; its inventory will say so.
             self._gone += 1
             return
         else:
-            self._unread += answer.readings is None
-            observation = alarms.answered(machine, answer.seen, answer.readings, thresholds)
+            readings = None if answer.readings is None else alarms.usable(answer.readings)
+            self._unread += readings is None
+            observation = alarms.answered(machine, answer.machine, readings, thresholds)
         self._values += len(observation.readings)
         self._events += len(observation.events)
         self._waiting.append(observation)

@@ -64,6 +64,15 @@ class Inventory:
 
 
 @dataclass(frozen=True)
+class Polled:
+    """What a machine showed at one time."""
+
+    machine: SeenMachine
+    #: None: its sensors could not be read.
+    readings: Sequence[Reading] | None
+
+
+@dataclass(frozen=True)
 class Boot:
     """From what a machine boots next."""
 
@@ -137,8 +146,11 @@ class PodDriver(Protocol):
     def ports(self, uri: str) -> Sequence[SeenComponent]:
         """The network ports of a machine."""
 
-    def readings(self, uri: str) -> Sequence[Reading]:
-        """What a machine's sensors show now."""
+    def poll(self, uri: str) -> Polled | None:
+        """A machine and what its sensors show; None where there is none any more.
+
+        Sensors that cannot be read raise nothing: power and health are known all the same.
+        """
 
     def system(self, uri: str) -> SeenMachine | None:
         """A machine; None where there is none any more."""

@@ -152,19 +152,35 @@ def port(uri: str, document: Json) -> SeenComponent:
 
 
 def readings(documents: Mapping[str, Json]) -> Iterator[Reading]:
-    """What sensors show, in documents by kind: Thermal, Power, EnvironmentMetrics."""
+    """What sensors show, in documents by kind, each of which may be missing.
+
+    Thermal and Power, or ThermalMetrics and EnvironmentMetrics of newer services (DSP2046); where
+    both are there, fans and temperatures of Thermal count, which are the same sensors.
+    """
     for each in items(documents.get("Thermal", {}), "Temperatures"):
         yield from _reading("temperature_celsius", each, each.get("ReadingCelsius"))
     for each in items(documents.get("Thermal", {}), "Fans"):
         yield from _reading("fan_speed", each, each.get("Reading"))
     for each in items(documents.get("Power", {}), "PowerControl"):
         yield from _reading("power_watts", each, each.get("PowerConsumedWatts"))
+    if not documents.get("Thermal"):
+        for each in items(documents.get("ThermalMetrics", {}), "TemperatureReadingsCelsius"):
+            yield from _excerpt("temperature_celsius", each)
+        for each in items(documents.get("EnvironmentMetrics", {}), "FanSpeedsPercent"):
+            yield from _excerpt("fan_speed", each)
     for metric, name in (
         ("power_watts", "PowerWatts"),
         ("temperature_celsius", "TemperatureCelsius"),
     ):
         sensor = part(documents.get("EnvironmentMetrics", {}), name)
         yield from _reading(metric, {"Name": "environment"}, sensor.get("Reading"))
+
+
+def _excerpt(metric: str, sensor: Json) -> Iterator[Reading]:
+    """What a summary shows of a sensor: not its name, but where it is, if that."""
+    source = own_path(sensor.get("DataSourceUri")) or ""
+    said = sensor.get("DeviceName") or source.rpartition("/")[2] or sensor.get("PhysicalContext")
+    yield from _reading(metric, {"Name": said}, sensor.get("Reading"))
 
 
 def _reading(metric: str, sensor: Json, value: object) -> Iterator[Reading]:

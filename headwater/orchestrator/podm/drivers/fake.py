@@ -23,6 +23,7 @@ from headwater.orchestrator.podm.drivers import (
     NewVolume,
     Operation,
     PodRefused,
+    Polled,
     Progress,
     Stage,
 )
@@ -111,14 +112,16 @@ class FakePod:
         _known(uri)
         return [SeenComponent(ComponentKind.PORT, f"{uri}/EthernetInterfaces/1", "port", "OK")]
 
-    def readings(self, uri: str) -> Sequence[Reading]:
-        """As a machine's that is on, or off."""
-        with _world.lock:
-            watts = _WATTS[_known(uri).power]
-        return [
+    def poll(self, uri: str) -> Polled | None:
+        """Sensors of a machine that is on, or off."""
+        seen = self.system(uri)
+        if seen is None:
+            return None
+        readings = [
             Reading("temperature_celsius", "inlet", _DEGREES),
-            Reading("power_watts", "supply", watts),
+            Reading("power_watts", "supply", _WATTS[seen.power_state or "Off"]),
         ]
+        return Polled(seen, readings)
 
     def system(self, uri: str) -> SeenMachine | None:
         """One of them."""

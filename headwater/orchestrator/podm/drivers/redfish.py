@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import sushy
 
-from headwater.common.errors import HeadwaterError
+from headwater.common.errors import ExchangeError, HeadwaterError
 from headwater.common.states import BootDevice, PowerAction
 from headwater.db.pod_records import Reading, SeenComponent, SeenMachine
 from headwater.orchestrator.podm.drivers import (
@@ -18,6 +18,7 @@ from headwater.orchestrator.podm.drivers import (
     NewVolume,
     Operation,
     PodRefused,
+    Polled,
     Progress,
     documents,
 )
@@ -74,19 +75,34 @@ class BmcFleet:
         path = link(self._connections.read(uri), "EthernetInterfaces")
         return [documents.port(at, document) for at, document in self._all(address, path)]
 
-    def readings(self, uri: str) -> Sequence[Reading]:
-        """Read the sensors of the chassis that a system is in."""
-        address, _ = split(uri)
-        found: list[Reading] = []
-        for path in links(part(self._connections.read(uri), "Links"), "Chassis"):
+    def poll(self, uri: str) -> Polled | None:
+        """Read it and the sensors of the chassis that it is in."""
+        document = self._connections.read_if_any(uri)
+        if document is None:
+            return None
+        try:
+            readings: Sequence[Reading] | None = list(self._readings(split(uri)[0], document))
+        except (ExchangeError, PodRefused):
+            readings = None
+        return Polled(documents.machine(uri, document), readings)
+
+    def _readings(self, address: str, system: Json) -> Iterator[Reading]:
+        for path in links(part(system, "Links"), "Chassis"):
             chassis = self._connections.read(address + path)
-            shown = {}
-            for name in ("Thermal", "Power", "EnvironmentMetrics"):
-                at = link(chassis, name)
-                if at is not None:
-                    shown[name] = self._connections.read_if_any(address + at) or {}
-            found += documents.readings(shown)
-        return found
+            shown = {
+                name: self._shown(address, chassis, name)
+                for name in ("Thermal", "Power", "EnvironmentMetrics")
+            }
+            if not shown["Thermal"]:
+                # What DMTF has put into its place.
+                thermal = self._shown(address, chassis, "ThermalSubsystem")
+                shown["ThermalMetrics"] = self._shown(address, thermal, "ThermalMetrics")
+            yield from documents.readings(shown)
+
+    def _shown(self, address: str, document: Json, name: str) -> Json:
+        """What a document links to; empty where it does not, or where nothing is there."""
+        path = link(document, name)
+        return {} if path is None else self._connections.read_if_any(address + path) or {}
 
     def system(self, uri: str) -> SeenMachine | None:
         """Read it anew."""

@@ -40,6 +40,12 @@ class PartsTestCase(DriverTestCase):
     def put(self, path: str, **document: Any) -> None:
         self.bmc.documents[path] = {**to(path), **document}
 
+    def readings(self) -> list[Reading]:
+        polled = self.driver.poll(self.uri)
+        assert polled is not None
+        assert polled.readings is not None
+        return list(polled.readings)
+
     def take(self, method: str, path: str, status: int = 204, **headers: str) -> None:
         """Take orders, and keep their bodies."""
 
@@ -217,17 +223,57 @@ class ReadingsTest(PartsTestCase):
                 Reading("fan_speed", "f", 9.0),
                 Reading("power_watts", "0", 220.5),
             ],
-            list(self.driver.readings(self.uri)),
+            self.readings(),
         )
 
     def test_newer_services_have_them_in_one_document(self) -> None:
         self.put(CHASSIS, EnvironmentMetrics=to(f"{CHASSIS}/EnvironmentMetrics"))
         self.put(f"{CHASSIS}/EnvironmentMetrics", PowerWatts={"Reading": 90}, TemperatureCelsius=[])
         wanted = [Reading("power_watts", "environment", 90.0)]
-        self.assertEqual(wanted, list(self.driver.readings(self.uri)))
+        self.assertEqual(wanted, self.readings())
+
+    def test_the_successor_of_thermal_is_read(self) -> None:
+        thermal, environment = f"{CHASSIS}/ThermalSubsystem", f"{CHASSIS}/EnvironmentMetrics"
+        self.put(CHASSIS, ThermalSubsystem=to(thermal), EnvironmentMetrics=to(environment))
+        self.put(thermal, ThermalMetrics=to(f"{thermal}/ThermalMetrics"))
+        temperatures = [
+            {"DeviceName": "CPU 1", "Reading": 61, "DataSourceUri": f"{CHASSIS}/Sensors/1"},
+            {
+                "DataSourceUri": f"{CHASSIS}/Sensors/49L0",
+                "Reading": 25,
+                "PhysicalContext": "Intake",
+            },
+            {"DataSourceUri": 7, "Reading": -3, "PhysicalContext": "Exhaust"},
+            {"DeviceName": "off", "Reading": None},
+        ]
+        self.put(f"{thermal}/ThermalMetrics", TemperatureReadingsCelsius=temperatures)
+        self.put(environment, FanSpeedsPercent=[{"DeviceName": "Fan 1", "Reading": 40}])
+        successors = [
+            Reading("temperature_celsius", "CPU 1", 61.0),
+            Reading("temperature_celsius", "49L0", 25.0),
+            Reading("temperature_celsius", "Exhaust", -3.0),
+            Reading("fan_speed", "Fan 1", 40.0),
+        ]
+        self.assertEqual(successors, self.readings())
+        self.bmc.documents[CHASSIS]["Thermal"] = to(f"{CHASSIS}/Thermal")
+        self.put(f"{CHASSIS}/Thermal", Temperatures=[{"Name": "CPU", "ReadingCelsius": 60}])
+        self.assertEqual([Reading("temperature_celsius", "CPU", 60.0)], self.readings())
+
+    def test_the_machine_is_read_once(self) -> None:
+        self.readings()
+        self.assertEqual(1, self.bmc.asked.count(("GET", SYSTEM)))
+
+    def test_sensors_that_cannot_be_read_are_not_known(self) -> None:
+        self.bmc.faults["GET", f"{CHASSIS}/Thermal"] = lambda handler: handler.answer(500)
+        polled = self.driver.poll(self.uri)
+        assert polled is not None
+        self.assertEqual((self.uri, None), (polled.machine.uri, polled.readings))
+
+    def test_a_machine_that_is_gone_is_none(self) -> None:
+        self.assertIsNone(self.driver.poll(self.uri + "0"))
 
     def test_what_is_linked_and_not_there_shows_nothing(self) -> None:
-        self.assertEqual([], list(self.driver.readings(self.uri)))
+        self.assertEqual([], self.readings())
 
 
 class PodManagerTest(PartsTestCase):

@@ -20,7 +20,7 @@ class NumbersTest(PartsTestCase):
             200, f'{{"Temperatures": [{sensors}], "Fans": {{"Reading": 1}}}}'
         )
         wanted = [Reading("temperature_celsius", f"t{len(values) - 1}", -4.0)]
-        self.assertEqual(wanted, list(self.driver.readings(self.uri)))
+        self.assertEqual(wanted, self.readings())
 
     def test_sizes_without_end_are_not_known(self) -> None:
         self.system["MemorySummary"]["TotalSystemMemoryGiB"] = float("inf")

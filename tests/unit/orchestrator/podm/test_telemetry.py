@@ -13,7 +13,7 @@ from headwater.db.pod_records import Machine, Reading, SeenMachine
 from headwater.engine.tracked import Cancelled, Completed, Result
 from headwater.orchestrator.podm import fan_out
 from headwater.orchestrator.podm import telemetry as polls
-from headwater.orchestrator.podm.drivers import Busy, PodRefused
+from headwater.orchestrator.podm.drivers import Busy, PodRefused, Polled
 from tests.support.pod_builders import add_pod, seen
 from tests.support.telemetry_builders import add_policy
 from tests.support.waiting import PATIENCE, eventually
@@ -25,18 +25,16 @@ class Fleet:
 
     def __init__(self) -> None:
         self.shows: Callable[[str], SeenMachine | None] = lambda uri: seen(uri, power_state="On")
-        self.senses: Callable[[str], Sequence[Reading]] = lambda uri: [
+        self.senses: Callable[[str], Sequence[Reading] | None] = lambda uri: [
             Reading("power_watts", "supply", 220.0)
         ]
         self.subscribes: Callable[[str], str | None] = lambda address: f"{address}/s/1"
         self.destinations: dict[str, str] = {}
         self.ended: list[str] = []
 
-    def system(self, uri: str) -> SeenMachine | None:
-        return self.shows(uri)
-
-    def readings(self, uri: str) -> Sequence[Reading]:
-        return self.senses(uri)
+    def poll(self, uri: str) -> Polled | None:
+        shown = self.shows(uri)
+        return None if shown is None else Polled(shown, self.senses(uri))
 
     def subscribe(self, address: str, destination: str, context: str) -> str | None:
         self.destinations[address] = destination
@@ -125,7 +123,7 @@ class PollTest(TelemetryTestCase):
         self.assertIs(Availability.OFFLINE, pods.get(self.database, "one").availability_status)
 
     def test_sensors_that_cannot_be_read_cost_neither_power_nor_health(self) -> None:
-        self.fleet.senses = mock.Mock(side_effect=PodRefused("500"))
+        self.fleet.senses = lambda uri: None
         result = self.poll()
         self.assertEqual((0, 3), (result["silent"], result["sensors_unread"]))
         self.assertEqual("On", self.machine(1).power_state)
