@@ -302,9 +302,17 @@ def _take_blocks(
 
 @retried
 def take_block(database: Database, node_id: int, block: int, attach: NewTask) -> str | None:
-    """Reserve one more resource block for a node; its task's uuid, None where it was taken."""
+    """Reserve one more resource block for a node; its task's uuid, None where it was taken.
+
+    Raises Conflict where the node is not ready any more: what it has is on its way to others.
+    """
     try:
         with database.write() as connection:
+            state = connection.execute(
+                sa.select(node.c.state).where(node.c.id == node_id).with_for_update()
+            ).scalar_one_or_none()
+            if state != NodeState.READY:
+                raise Conflict(f"The node is {state or 'gone'}.")
             _take_blocks(connection, node_id, [block], attaching=True)
             return tasks.add(database, connection, attach, target=attach.target)
     except _Taken:

@@ -27,6 +27,7 @@ from tests.support.pod_builders import (
     add_node,
     add_pod,
     add_task,
+    attach_task,
     block,
     release_node,
     release_task,
@@ -250,16 +251,29 @@ class ComposedTest(BlocksTestCase):
         ready = self.end()
         found = nodes.free_storage(self.database, ready, 150)
         assert found is not None
-        attach = NewTask(
-            PodService.STORAGE, "attach-node", ready.pod_id, ready.uuid, CIPHER, 600, Caller()
+        self.assertIsNotNone(
+            nodes.take_block(self.database, ready.id, found[0], attach_task(ready))
         )
-        self.assertIsNotNone(nodes.take_block(self.database, ready.id, found[0], attach))
-        self.assertIsNone(nodes.take_block(self.database, ready.id, found[0], attach))
+        self.assertIsNone(nodes.take_block(self.database, ready.id, found[0], attach_task(ready)))
         self.assertEqual({"a", "c"}, self.blocks(ready))
         self.assertIsNone(nodes.free_storage(self.database, ready, 150))
         for _ in range(2):
             nodes.give_block(self.database, ready.id, found[1])
         self.assertEqual({"a"}, self.blocks(ready))
+
+    def test_a_node_that_ends_gets_no_more_storage(self) -> None:
+        ready = self.end()
+        found = nodes.free_storage(self.database, ready, 150)
+        assert found is not None
+        nodes.begin_release(self.database, ready, release_task(ready))
+        with self.assertRaisesRegex(Conflict, "is releasing"):
+            nodes.take_block(self.database, ready.id, found[0], attach_task(ready))
+        nodes.end_release(self.database, ready.id)
+        with self.assertRaisesRegex(Conflict, "is gone"):
+            nodes.take_block(self.database, ready.id, found[0], attach_task(ready))
+        self.assertEqual({"a", "b", "c"}, self.free())
+        actions = [each.action for each in tasks.list_page(self.database, limit=9)]
+        self.assertNotIn("attach-node", actions)
 
     def test_nodes_that_nobody_works_on_are_found(self) -> None:
         self.assertEqual([], nodes.left_alone(self.database, 0, limit=9))
@@ -277,10 +291,7 @@ class ComposedTest(BlocksTestCase):
         ready = self.end()
         found = nodes.free_storage(self.database, ready, 150)
         assert found is not None
-        new = NewTask(
-            PodService.STORAGE, "attach-node", ready.pod_id, ready.uuid, CIPHER, 600, Caller()
-        )
-        attach = nodes.take_block(self.database, ready.id, found[0], new)
+        attach = nodes.take_block(self.database, ready.id, found[0], attach_task(ready))
         for each in tasks.list_page(self.database, limit=9):
             tasks.cancel(self.database, each.uuid)
         self.assertIsNotNone(attach)

@@ -79,6 +79,10 @@ def release_task(node: Node) -> NewTask:
     return NewTask(PodService.COMPUTE, "release-node", node.pod_id, target, CIPHER, 600, Caller())
 
 
+def attach_task(node: Node) -> NewTask:
+    return NewTask(PodService.STORAGE, "attach-node", node.pod_id, node.uuid, CIPHER, 600, Caller())
+
+
 def release_node(database: Database, node: Node) -> None:
     """Forget a node at once."""
     task = nodes.begin_release(database, node, release_task(node))
