@@ -18,6 +18,7 @@ from headwater.api_proxy.router import Router
 from headwater.common.auth import WsgiApp
 from headwater.common.conf import listening
 from headwater.common.endpoints.model import EndpointType
+from headwater.common.proxies import TrustedProxies
 from headwater.common.secrets import KeyRing
 from headwater.db.connection import Database
 from headwater.engine.notifier import Notifier
@@ -73,5 +74,6 @@ def gateway(
             deny_unmatched=settings.unmatched == "deny",
             max_recorded_body=settings.max_recorded_body,
             prefix=urlsplit(upstream).path.rstrip("/"),
+            proxies=TrustedProxies("[api_proxy] trusted_proxies", settings.trusted_proxies),
         ),
     )

@@ -3,7 +3,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headwater.api_proxy import exchange, faults, headers, interpreter
@@ -16,6 +16,7 @@ from headwater.common import auth, policy
 from headwater.common.auth import WsgiApp
 from headwater.common.context import Caller
 from headwater.common.errors import HeadwaterError, NoAnswer, NotSent
+from headwater.common.proxies import TrustedProxies
 from headwater.common.states import Operation
 from headwater.db.records import Job
 from headwater.engine.task import ResourceInfo
@@ -42,6 +43,7 @@ class GatewaySettings:
     max_recorded_body: int
     #: Path in front of the upstream's own, such as `/identity`; empty for none.
     prefix: str
+    proxies: TrustedProxies = field(default_factory=TrustedProxies)
 
 
 class Gateway:
@@ -64,6 +66,7 @@ class Gateway:
         """Answer one exchange (PEP 3333)."""
         # eventlet would hold small pieces of a slow stream back.
         environ["eventlet.minimum_write_chunk_size"] = 0
+        environ["wsgi.url_scheme"] = self._settings.proxies.scheme(environ)
         try:
             # Taken before auth_token writes its findings among the client's headers.
             client = exchange.from_environ(environ)

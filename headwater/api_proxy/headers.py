@@ -45,6 +45,18 @@ _IDENTITY_PREFIXES = (
     "openstack-system-scope",
 )
 
+#: What a client must not say of itself either: services believe these words of a proxy, RFC 7239's
+#: before the others.
+_SAID_BY_PROXIES = frozenset(
+    {
+        "forwarded",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-prefix",
+        "x-forwarded-proto",
+    }
+)
+
 #: How the gateway names itself in Via, and by which it knows its own exchanges.
 _PSEUDONYM = "headwater"
 
@@ -64,7 +76,7 @@ def upstream(headers: Headers, *, scheme: str, host: str, peer: str, version: st
         # dropped, as other gateways do.
         elif lowered in dropped or "_" in lowered or lowered.startswith(_IDENTITY_PREFIXES):
             continue
-        elif lowered not in ("x-forwarded-host", "x-forwarded-proto", "content-length"):
+        elif lowered not in _SAID_BY_PROXIES and lowered != "content-length":
             kept.append((name, value))
     if not any(name.lower() == "host" for name, _ in kept):  # HTTP/1.0
         kept.append(("Host", host))

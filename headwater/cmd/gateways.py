@@ -15,6 +15,7 @@ from headwater.cmd import build, policies
 from headwater.common import auth, messaging
 from headwater.common.endpoints.model import EndpointType
 from headwater.common.endpoints.registry import Registry
+from headwater.common.proxies import TrustedProxies
 from headwater.engine.notifier import QueueNotifier
 from headwater.engine.rpc import EngineWorkerClient
 
@@ -32,6 +33,7 @@ def prepare(
     build.check_storage(conf)
     messaging.check(conf)
     policies.load(conf, known)
+    TrustedProxies("[api_proxy] trusted_proxies", conf.api_proxy.trusted_proxies)
     upstreams = [build.upstream(conf, item) for item in endpoint_types]
 
     def make() -> list[Gateway]:

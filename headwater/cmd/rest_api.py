@@ -15,6 +15,7 @@ from headwater.cmd import build, policies
 from headwater.common import auth, messaging
 from headwater.common.endpoints.registry import Registry
 from headwater.common.policy import Policy
+from headwater.common.proxies import TrustedProxies
 from headwater.common.secrets import KeyRing
 from headwater.common.states import PodService
 from headwater.db.connection import Database
@@ -49,6 +50,7 @@ def prepare(conf: cfg.ConfigOpts) -> Callable[[], Api]:
     build.check_storage(conf)
     messaging.check(conf)
     Scraper(conf.pods.metrics_token_file)
+    TrustedProxies("[api] trusted_proxies", conf.api.trusted_proxies)
     brokers = messaging.broker_addresses(conf)
 
     def build_one() -> Api:
@@ -101,4 +103,5 @@ def make(
         functools.partial(auth.token_filter, conf),
         version("headwater"),
         Scraper(conf.pods.metrics_token_file),
+        TrustedProxies("[api] trusted_proxies", conf.api.trusted_proxies),
     )

@@ -21,7 +21,7 @@ class Gateway(SystemTest):
     """In front of a central cloud that works."""
 
     regions: ClassVar = ("subcloud1",)
-    options: ClassVar = {"api_proxy": {"max_recorded_body": 4096}}
+    options: ClassVar = {"api_proxy": {"max_recorded_body": 4096, "trusted_proxies": "127.0.0.1"}}
 
     def group(self) -> dict[str, object]:
         return {"group": {"name": self.unique("group"), "domain_id": "default"}}
@@ -90,6 +90,21 @@ class Gateway(SystemTest):
             self.assertTrue(links, answer.text)
             self.assertEqual(set(links), {self.system.url})
             self.assertNotIn(backend, answer.headers.get("Location", ""))
+
+    def test_links_begin_as_a_trusted_proxy_says(self) -> None:
+        host = urlsplit(self.system.url).netloc
+        for headers, scheme in (
+            ({"X-Forwarded-Proto": "https"}, "https"),
+            ({"X-Forwarded-Proto": "gopher"}, "http"),
+            # Keystone itself believes these, and the former before all others.
+            ({"Forwarded": "proto=gopher;host=evil.example"}, "http"),
+            ({"X-Forwarded-Host": "evil.example"}, "http"),
+        ):
+            with self.subTest(headers):
+                links = re.findall(
+                    r'[a-z]+://[^/"\s]+', self.plain("GET", "/v3", headers=headers).text
+                )
+                self.assertEqual({f"{scheme}://{host}"}, set(links))
 
     def test_reads_pass_and_leave_no_trace(self) -> None:
         before = self.system.number_of_jobs()

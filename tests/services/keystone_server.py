@@ -72,6 +72,8 @@ password_hash_rounds = 4
 [cache]
 enabled = true
 backend = dogpile.cache.memory_pickle
+[oslo_middleware]
+enable_proxy_headers_parsing = true
 """
 
 

@@ -5,7 +5,7 @@ import json
 import pathlib
 import tempfile
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import webob
@@ -15,6 +15,7 @@ from headwater.cmd import policies
 from headwater.common.auth import Refusals, WsgiApp
 from headwater.common.context import Caller
 from headwater.common.endpoints.registry import load_registry
+from headwater.common.proxies import TrustedProxies
 from headwater.common.secrets import KeyRing
 from headwater.common.states import AuditMode, ComponentKind
 from headwater.db import flavors, inventory, tasks
@@ -55,6 +56,7 @@ class Health:
 class ApiTestCase(databases.DatabaseTestCase):
     #: Contents of the policy file, where there is one.
     policy: str | None = None
+    trusted_proxies: Sequence[str] = ()
 
     def setUp(self) -> None:
         super().setUp()
@@ -81,7 +83,14 @@ class ApiTestCase(databases.DatabaseTestCase):
         conf = cfg.ConfigOpts()
         conf([], project="headwater", default_config_files=[], default_config_dirs=[])
         rules = policies.load(conf, self.registry, self._policy_file(directory))
-        self.app = Api(self.health, self.parts, rules, self.token_filter, "1")  # type: ignore[arg-type]
+        self.app = Api(
+            self.health,  # type: ignore[arg-type]
+            self.parts,
+            rules,
+            self.token_filter,
+            "1",
+            proxies=TrustedProxies("trusted_proxies", self.trusted_proxies),
+        )
 
     def _policy_file(self, directory: pathlib.Path) -> str | None:
         if self.policy is None:

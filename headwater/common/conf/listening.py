@@ -31,6 +31,16 @@ def client_opts(service: str) -> list[Any]:
             help=f"Client connections that each {service} process serves at a time; idle "
             "keep-alive connections count.",
         ),
+        cfg.ListOpt(
+            "trusted_proxies",
+            default=[],
+            sample_default=["192.0.2.10", "2001:db8:7::/64"],
+            help="Addresses and networks of the proxies with TLS, or load balancers, in front of "
+            f"the {service}. From these, and from nobody else, X-Forwarded-Proto and "
+            "X-Forwarded-For are believed, so that links begin with https:// and the trail names "
+            "who really called. They have to pass the client's Host on, and to overwrite "
+            "X-Forwarded-Proto.",
+        ),
     ]
 
 

@@ -12,6 +12,7 @@ import webob
 
 from headwater.common.auth import Refusals, WsgiApp
 from headwater.common.policy import Policy
+from headwater.common.proxies import TrustedProxies
 from headwater.orchestrator.api import errors, openapi, receiver
 from headwater.orchestrator.api.controller import QUERY, V1Controller
 from headwater.orchestrator.api.health import Health
@@ -52,9 +53,11 @@ class Api:
         token_filter: Callable[[WsgiApp, Refusals], WsgiApp],
         version: str,
         scraper: Scraper | None = None,
+        proxies: TrustedProxies | None = None,
     ):
         self._receiver = Receiver(parts)
         self._scraper = scraper or Scraper(None)
+        self._proxies = proxies or TrustedProxies()
         table = RouteTable(ROUTES)
         v1 = V1Controller(parts, policy, table, openapi.document(table, version))
         self._open: WsgiApp = pecan.make_app(
@@ -71,6 +74,8 @@ class Api:
     ) -> Iterable[bytes]:
         """Answer one exchange (PEP 3333)."""
         request_id = environ[errors.REQUEST_ID] = f"req-{uuid.uuid4()}"
+        scheme, address = self._proxies.scheme(environ), self._proxies.client(environ)
+        environ["wsgi.url_scheme"], environ["REMOTE_ADDR"] = scheme, address
         app, is_open = self._gate(environ)
 
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:

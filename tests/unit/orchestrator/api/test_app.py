@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the API answers: versions and health to anybody, all else to those with a token."""
 
+import json
 from typing import ClassVar
 
 import webob
@@ -41,6 +42,33 @@ class VersionsTest(ApiTestCase):
 
     def test_browsers_get_json_too(self) -> None:
         self.assertEqual(200, self.ask("/", Accept="text/html,*/*;q=0.8").status_int)
+
+
+class BehindProxiesTest(ApiTestCase):
+    trusted_proxies = ("192.0.2.10",)
+
+    def answer(self, peer: str, method: str = "GET", path: str = "/v1") -> webob.Response:
+        headers = {
+            "Host": "cloud.example",
+            "X-Forwarded-Proto": "https",
+            "X-Forwarded-For": "198.51.100.1",
+            "X-Auth-Token": TOKEN,
+        }
+        environ = {"REMOTE_ADDR": peer}
+        request = webob.Request.blank(path, environ, headers=headers, method=method)
+        return request.get_response(self.app)
+
+    def test_links_begin_as_a_trusted_proxy_says(self) -> None:
+        for peer, scheme in (("192.0.2.10", "https"), ("192.0.2.11", "http")):
+            with self.subTest(peer):
+                link = self.answer(peer).json["version"]["links"][0]["href"]
+                self.assertEqual(f"{scheme}://cloud.example/v1/", link)
+
+    def test_the_trail_names_the_client_of_a_trusted_proxy(self) -> None:
+        for peer, client in (("192.0.2.10", "198.51.100.1"), ("192.0.2.11", "192.0.2.11")):
+            with self.subTest(peer), self.assertLogs("headwater.trail", "INFO") as logs:
+                self.answer(peer, "DELETE", "/v1/subclouds/nowhere")
+            self.assertEqual(client, json.loads(logs.records[0].getMessage())["from"])
 
 
 class HealthTest(ApiTestCase):
