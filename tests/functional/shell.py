@@ -6,8 +6,8 @@ import os
 import subprocess
 from typing import Any
 
-from tests.functional.system import BIN, SystemTest
-from tests.support.waiting import PATIENCE
+from tests.functional.system import SystemTest
+from tests.support import openstack_command
 
 
 class ShellTest(SystemTest):
@@ -27,14 +27,9 @@ class ShellTest(SystemTest):
     def openstack(
         self, *arguments: str, code: int = 0, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [BIN / "openstack", "--os-region-name", "SystemController", *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            timeout=PATIENCE,
-            env={**self.environment, **environment},
+        done = openstack_command.run(
+            ["--os-region-name", "SystemController", *arguments],
+            {**self.environment, **environment},
         )
         self.assertEqual(code, done.returncode, done.stderr + done.stdout)
         return done
