@@ -76,6 +76,11 @@ class ServiceClient:
             )
         return _VERSION_SUFFIX.sub("", str(url).rstrip("/"))
 
+    def user_id(self) -> str | None:
+        """Id of the user that it logs in as. Raises LoginRefused or Unreachable."""
+        found: str | None = _guarded(self._session.get_user_id)
+        return found
+
     def call(
         self,
         method: str,

@@ -13,6 +13,7 @@ import requests
 
 from headwater.common.states import Availability, RequestState, SyncStatus
 from headwater.db import jobs, lanes, models, subclouds
+from headwater.db.records import Request
 from tests.functional.system import SystemTest
 from tests.services.keystone import SERVICES_PYTHON
 from tests.support import databases
@@ -287,6 +288,11 @@ class Trouble(SystemTest):
         subcloud = subclouds.get(self.system.database, name)
         return lanes.of_subclouds(self.system.database, [subcloud.id])[0].sync_status
 
+    def failed(self, answer: requests.Response) -> Request | None:
+        """The first request of an answer's job that has failed."""
+        found = self.system.requests_of(self.system.job(answer))
+        return next((each for each in found if each.state is RequestState.FAILED), None)
+
     def test_a_subcloud_that_is_down_during_a_change_gets_it_when_it_is_back(self) -> None:
         name = self.unique("user")
         down = self.system.subclouds["subcloud2"]
@@ -341,17 +347,7 @@ class Trouble(SystemTest):
         answer = system.call("POST", "/v3/groups", body)
         job_id = answer.headers["X-Headwater-Job"]
 
-        def failed() -> object:
-            return next(
-                (
-                    each
-                    for each in system.requests_of(system.job(answer))
-                    if each.state is RequestState.FAILED
-                ),
-                None,
-            )
-
-        request = eventually(failed, "the request to fail")
+        request = eventually(lambda: self.failed(answer), "the request to fail")
         self.assertEqual(request.region_name, "subcloud2")
         self.assertEqual(request.try_count, 5)
         self.assertIn("Login refused", request.error)
@@ -368,6 +364,29 @@ class Trouble(SystemTest):
         self.assertEqual(done.returncode, 0, done.stderr)
         system.wait(answer)
         self.one(system.subclouds["subcloud2"], "group", name=body["group"]["name"])
+
+    def test_no_change_locks_headwater_out_of_a_subcloud(self) -> None:
+        system, name = self.system, self.unique("robot")
+        cloud = system.subclouds["subcloud2"]
+        central_id = system.central.create_service_user(name, "first", "admin")
+        cloud.create_service_user(name, "there", "admin")
+        arguments = ("subcloud", "set", "subcloud2", "--password")
+        before = {"HEADWATER_SUBCLOUD_PASSWORD": cloud.admin_password}
+        now = {"HEADWATER_SUBCLOUD_PASSWORD": "there"}
+        as_robot = ("--username", name, "--project-name", "service")
+        system.manage(*arguments, *as_robot, environment=now).check_returncode()
+        as_admin = ("--username", "admin", "--project-name", "admin")
+        self.addCleanup(system.manage, *arguments, *as_admin, environment=before)
+
+        answer = system.call("PATCH", f"/v3/users/{central_id}", {"user": {"password": "second"}})
+        system.wait(answer, among=["subcloud1"])
+        refused = eventually(lambda: self.failed(answer), "the request to fail")
+        self.assertEqual(("subcloud2", 1), (refused.region_name, refused.try_count))
+        self.assertIn("headwater logs in to the subcloud as this user", refused.error or "")
+        self.assertTrue(self.can_login(system.subclouds["subcloud1"], name, "second"))
+        self.assertTrue(self.can_login(cloud, name, "there"))
+        body = {"group": {"name": self.unique("group"), "domain_id": "default"}}
+        system.wait(system.call("POST", "/v3/groups", body))
 
     def test_a_failed_change_that_is_retried_late_does_not_undo_a_later_one(self) -> None:
         system = self.system

@@ -147,6 +147,7 @@ def _resource(name: str, entry: Mapping[str, Any], source: str) -> ResourceType:
         cached=entry.get("cached", False),
         before_delete=dict(entry.get("before_delete", {})),
         protected=frozenset(entry.get("protected", ())),
+        login=tuple(entry.get("login", ())),
     )
 
 

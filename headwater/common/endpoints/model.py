@@ -119,6 +119,9 @@ class ResourceType:
     #: What every cloud makes for itself: values of the last field of `match`. Never touched by
     #: audits.
     protected: frozenset[str] = frozenset()
+    #: Fields without which headwater could not log in to a subcloud any more, where this is its
+    #: own user there.
+    login: tuple[str, ...] = ()
 
     def is_protected(self, state: Mapping[str, Any]) -> bool:
         """Whether a cloud made this one for itself."""

@@ -25,6 +25,7 @@ from headwater.orchestrator.sync.strategies import STRATEGIES, Strategy
 from headwater.orchestrator.sync.subject import (
     GoneInCentral,
     Occupied,
+    OwnLogin,
     Refused,
     Subject,
     Unidentified,
@@ -111,7 +112,7 @@ class SubcloudReplay:
             return self._gone(resource, work, error)
         except Occupied as error:
             return Retry(str(error), counts=True)
-        except Unidentified as error:
+        except (Unidentified, OwnLogin) as error:
             return Failed(str(error))
         except Refused as error:
             if error.answer.status in _FINAL:

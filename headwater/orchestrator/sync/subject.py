@@ -34,6 +34,10 @@ class Occupied(HeadwaterError):
     """What has the natural key in the subcloud is the counterpart of another resource."""
 
 
+class OwnLogin(HeadwaterError):
+    """A change would lock headwater itself out of the subcloud."""
+
+
 class Subject:
     """One subcloud during one batch. Used by one thread."""
 
@@ -222,6 +226,7 @@ class Subject:
         }
         if not changeable:
             return True
+        self._keep_login(resource, subcloud_id, changeable)
         answer = self.call(
             resource.update_method,
             resource.member.expand(resource.parameters(subcloud_id)),
@@ -238,6 +243,8 @@ class Subject:
         headers: Mapping[str, str] | None = None,
     ) -> bool:
         """Delete a resource; False when the subcloud has none by that id."""
+        if self._is_own_login(resource, subcloud_id):
+            raise OwnLogin("headwater logs in to the subcloud as this user; it is not deleted.")
         path = resource.member.expand(resource.parameters(subcloud_id))
         accept = (403, 404, 409) if resource.before_delete else (404,)
         answer = self.call("DELETE", path, headers=headers, accept=accept)
@@ -247,6 +254,27 @@ class Subject:
         if not self.update(resource, subcloud_id, resource.before_delete, headers):
             return False
         return self.call("DELETE", path, headers=headers, accept=(404,)).ok
+
+    def _is_own_login(self, resource: ResourceType, subcloud_id: str) -> bool:
+        return bool(resource.login) and self._client.user_id() == subcloud_id
+
+    def _keep_login(
+        self, resource: ResourceType, subcloud_id: str, wanted: Mapping[str, Any]
+    ) -> None:
+        """Raise OwnLogin where fields of headwater's own user would be others afterwards."""
+        fields = [field for field in resource.login if field in wanted]
+        if not fields or not self._is_own_login(resource, subcloud_id):
+            return
+        path = resource.member.expand(resource.parameters(subcloud_id))
+        answer = self.call("GET", path, accept=(404,))
+        present = answer.body[resource.body] if answer.ok else {}
+        # A password is in no answer, and so is always another one.
+        changed = [field for field in fields if present.get(field) != wanted[field]]
+        if changed:
+            raise OwnLogin(
+                f"headwater logs in to the subcloud as this user; its {', '.join(changed)} is not "
+                "changed from here. Change it there, and then here with 'subcloud set'."
+            )
 
     def _bring(self, resource: ResourceType, master_id: str) -> str | None:
         """Find a resource by its natural key or create it; None when the central has none."""

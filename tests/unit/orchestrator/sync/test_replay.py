@@ -3,7 +3,8 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
+from unittest import mock
 
 import requests
 
@@ -30,9 +31,15 @@ NOT_FOUND = Answer(404, {"error": {"code": 404, "message": "Not found"}}, "Not f
 class Cloud(ServiceClient):
     """A service whose answers are written down; remembers what it was asked."""
 
+    #: Who headwater is there.
+    user: str | None = "headwater"
+
     def __init__(self, answers: Mapping[tuple[str, str], Answer | HeadwaterError]):
         self.answers = dict(answers)
         self.asked: list[tuple[str, str, Any]] = []
+
+    def user_id(self) -> str | None:
+        return self.user
 
     def call(
         self,
@@ -166,6 +173,56 @@ class MeaningTest(ReplayTestCase):
         outcome = self.execute(Operation.UPDATE, ResourceInfo(), {}, resource_type="dragon")
         assert isinstance(outcome, Failed)
         self.assertIn("No endpoint file describes identity dragon", outcome.reason)
+
+
+class OwnLoginTest(ReplayTestCase):
+    """headwater logs in to the subcloud as the user that a change is about."""
+
+    present: ClassVar = {"id": "s1", "domain_id": "there", "name": "alice", "enabled": True}
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.enterContext(mock.patch.object(Cloud, "user", "s1"))
+
+    def replay(self, operation: Operation, **fields: Any) -> Outcome:
+        """Replay a change of that user."""
+        done = Answer(200, {"user": {}}, "OK")
+        return self.execute(
+            operation,
+            ResourceInfo(fields=fields, key_before=KEY),
+            {
+                ("GET", "/v3/users"): Answer(200, {"users": [self.present]}, "OK"),
+                ("GET", "/v3/users/s1"): Answer(200, {"user": self.present}, "OK"),
+                ("PATCH", "/v3/users/s1"): done,
+                ("DELETE", "/v3/users/s1"): Answer(204, None, "No Content"),
+            },
+        )
+
+    def written(self) -> list[str]:
+        return [method for method, _, _ in self.cloud.asked if method != "GET"]
+
+    def test_what_would_lock_headwater_out_fails_and_says_what_to_do(self) -> None:
+        for fields in ({"password": "new"}, {"enabled": False}, {"name": "bob", "email": "b@c"}):
+            with self.subTest(fields):
+                outcome = self.replay(Operation.UPDATE, **fields)
+                assert isinstance(outcome, Failed)
+                self.assertIn(f"its {next(iter(fields))} is not changed", outcome.reason)
+                self.assertIn("'subcloud set'", outcome.reason)
+                self.assertEqual([], self.written())
+        outcome = self.replay(Operation.DELETE)
+        assert isinstance(outcome, Failed)
+        self.assertIn("is not deleted", outcome.reason)
+        self.assertEqual([], self.written())
+
+    def test_what_is_the_same_and_all_else_is_changed(self) -> None:
+        self.assertIsInstance(self.replay(Operation.UPDATE, name="alice", enabled=True), Done)
+        self.assertIsInstance(self.replay(Operation.UPDATE, email="a@b"), Done)
+        self.assertEqual(["PATCH"], self.written())
+
+    def test_other_users_cost_no_further_call(self) -> None:
+        with mock.patch.object(Cloud, "user", "s2"):
+            self.assertIsInstance(self.replay(Operation.UPDATE, password="new"), Done)
+        self.assertNotIn(("GET", "/v3/users/s1", None), self.cloud.asked)
 
 
 class RedactionTest(ReplayTestCase):
