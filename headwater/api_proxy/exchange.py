@@ -93,14 +93,16 @@ def from_environ(environ: Mapping[str, Any]) -> Exchange:
     """
     headers = _headers(environ)
     _check_tokens(environ["REQUEST_METHOD"], headers)
-    length = _length(headers)
+    length = body_length(headers)
     if length is None and not _decodes_chunks(environ):
         raise Fault(411, "This server reads no chunked bodies: send a Content-Length.")
     target = _target(environ)
+    path = unquote(target.partition("?")[0])
+    _check_path(path)
     return Exchange(
         method=environ["REQUEST_METHOD"],
         target=target,
-        path=unquote(target.partition("?")[0]),
+        path=path,
         headers=headers,
         scheme=environ.get("wsgi.url_scheme", "http"),
         host=environ.get("HTTP_HOST") or environ["SERVER_NAME"],
@@ -167,6 +169,9 @@ def _headers(environ: Mapping[str, Any]) -> Headers:
 def _check_tokens(method: str, headers: Headers) -> None:
     if not _TOKEN.fullmatch(method):
         raise Fault(400, "The method is not a token.")
+    if method != method.upper():
+        # Many services take `post` for POST; to the router it is another method (RFC 9110, 9.1).
+        raise Fault(400, "The method has small letters.")
     hosts = [value for name, value in headers if name.lower() == "host"]
     # A comma is how servers without raw headers show two of them.
     if len(hosts) > 1 or any("," in host for host in hosts):
@@ -178,7 +183,14 @@ def _check_tokens(method: str, headers: Headers) -> None:
             raise Fault(400, "A header value has a line end or a null character in it.")
 
 
-def _length(headers: Headers) -> int | None:
+def _check_path(path: str) -> None:
+    """Servers in front of a service merge slashes and follow dots; to the router it is no match."""
+    if any(segment in ("", ".", "..") for segment in path.rstrip("/").split("/")[1:]):
+        raise Fault(400, "The path has an empty segment, or one of dots only.")
+
+
+def body_length(headers: Headers) -> int | None:
+    """Bytes of the body, None when it is chunked; raises Fault 400 for what can be misread."""
     lengths: set[str] = set()
     codings: list[str] = []
     for name, value in headers:

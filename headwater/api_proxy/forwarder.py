@@ -109,6 +109,9 @@ class Forwarder:
             response = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             raise _no_answer(error) from error
+        if response.status < 200:
+            # 102 and 103; the true answer, behind it, would be taken for the next exchange's.
+            raise NoAnswer(f"The central cloud gave an interim answer only, {response.status}.")
 
         def release(reusable: bool) -> None:
             if reusable:

@@ -18,6 +18,8 @@ import eventlet.wsgi
 from eventlet import greenio
 from oslo_service import service
 
+from headwater.api_proxy.exchange import body_length
+from headwater.api_proxy.faults import Fault
 from headwater.common.errors import ConfigurationError
 
 LOG = logging.getLogger(__name__)
@@ -103,7 +105,10 @@ class _Connection(list[Any]):
 
 
 class _StrictProtocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
-    """Refuses headers that Python's parser gave up on: it drops all that follow, silently."""
+    """Serves no second request behind one whose end is in doubt.
+
+    Refuses headers that Python's parser gave up on: it drops all that follow, silently.
+    """
 
     conn_state: _Connection
 
@@ -120,6 +125,12 @@ class _StrictProtocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
             self.send_error(400, "A header line cannot be read")
             self.close_connection = True
             return False
+        try:
+            body_length(self.headers.items())
+        except Fault:
+            # The application refuses it; what follows is a body to one reader, and to another one
+            # the next request.
+            self.close_connection = True
         return True
 
 

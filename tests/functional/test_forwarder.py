@@ -200,6 +200,8 @@ class ForwarderTest(unittest.TestCase):
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
             b"nonsense\r\n\r\n",
             b"",
+            # What follows must not be the next exchange's.
+            b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
         ):
             with self.subTest(text=text):
 

@@ -250,6 +250,33 @@ class Gateway(SystemTest):
                 received = self.raw(*start, *headers, body=b"{}")
                 self.assertRegex(received, rb"^HTTP/1\.[01] 400 ")
 
+    def test_behind_what_can_be_read_in_two_ways_nothing_more_is_read(self) -> None:
+        hidden = b"GET /v3 HTTP/1.1\r\nHost: x\r\n\r\n"
+        for headers in (
+            [f"Content-Length: {len(hidden)}", "Content-Length: 0"],
+            ["Content-Length: 0", f"Content-Length: {len(hidden)}"],
+            ["Transfer-Encoding: gzip, chunked"],
+            ["Transfer-Encoding: identity", f"Content-Length: {len(hidden)}"],
+        ):
+            with self.subTest(headers=headers):
+                received = self.raw("POST /v3 HTTP/1.1", "Host: x", *headers, body=hidden)
+                self.assertRegex(received, rb"^HTTP/1\.[01] 400 ")
+                self.assertEqual(1, received.count(b"HTTP/1."))
+                self.assertIn(b"Connection: close", received)
+
+    def test_no_spelling_of_a_call_passes_by_the_router(self) -> None:
+        user = self.one(self.system.central, "user", name="admin")["id"]
+        for line in (
+            "delete /v3/users/nobody",
+            f"Patch /v3/users/{user}",
+            f"PATCH /v3//users/{user}",
+            f"PATCH /v3/./users/{user}",
+            f"PATCH /v3/x/%2e%2e/users/{user}",
+        ):
+            with self.subTest(line):
+                received = self.raw(f"{line} HTTP/1.1", "Host: x", "Connection: close")
+                self.assertRegex(received, rb"^HTTP/1\.1 400 ")
+
     def test_an_exchange_that_comes_round_again_is_refused(self) -> None:
         answer = self.plain("GET", "/v3", headers={"Via": "1.1 other, 1.1 headwater"})
         self.assertEqual(answer.status_code, 508)

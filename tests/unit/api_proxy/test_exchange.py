@@ -203,8 +203,20 @@ class TargetTest(ExchangeTestCase):
             with self.subTest(repr(raw)):
                 self.refusal(RAW_PATH_INFO=raw)
 
-    def test_a_path_of_two_slashes_names_no_other_host(self) -> None:
-        self.assertEqual("//evil.example/v3", self.target(REQUEST_URI="//evil.example/v3"))
+    def test_a_path_that_others_read_as_another_one_is_refused(self) -> None:
+        for raw in (
+            "//evil.example/v3",
+            "/v3//users/u1",
+            "/v3/./users/u1",
+            "/v3/x/../users/u1",
+            "/v3/%2e%2E/users",
+            "/v3/.",
+            "/v3%2F%2Fusers",
+        ):
+            with self.subTest(raw):
+                self.assertIn("segment", self.refusal(RAW_PATH_INFO=raw))
+        for raw in ("/", "/v3/", "/v3/users//", "/v3/users/...", "/v3/.users"):
+            self.assertEqual(raw, self.target(RAW_PATH_INFO=raw))
 
 
 class FramingTest(ExchangeTestCase):
@@ -339,6 +351,11 @@ class FramingTest(ExchangeTestCase):
         for method in ("", "GE T", "GET\x0b", "G\0T", "GÉT", "GET\r\nX:"):
             with self.subTest(repr(method)):
                 self.refusal(REQUEST_METHOD=method)
+
+    def test_a_method_that_others_read_as_another_one_is_refused(self) -> None:
+        for method in ("post", "Delete", "PATCh"):
+            with self.subTest(method):
+                self.assertIn("small letters", self.refusal(REQUEST_METHOD=method))
 
 
 class BodyTest(ExchangeTestCase):
