@@ -29,7 +29,9 @@ from headwater.db.pod_records import (
 #: What resource blocks say that nobody uses (DMTF's schema ResourceBlock); some say nothing.
 _UNUSED = "Unused"
 
-_nodes_of_pod = sa.select(sa.func.count()).where(node.c.pod_id == pod.c.id).scalar_subquery()
+#: Counted once, and not for each candidate.
+_nodes = sa.select(node.c.pod_id, sa.func.count().label("number")).group_by(node.c.pod_id).cte()
+_nodes_of_pod = sa.func.coalesce(_nodes.c.number, 0)
 
 
 #: Resource blocks with processors of which it is looked at whether drives are near.
@@ -58,6 +60,7 @@ def free_machines(
             machine.c.id.label("machine_id"),
         )
         .join(pod, pod.c.id == machine.c.pod_id)
+        .outerjoin(_nodes, _nodes.c.pod_id == pod.c.id)
         .where(*_fits(requirements), _is_well(machine), ~_is_taken(), ~_is_busy())
         .order_by(*_smallest_first(machine))
         .limit(limit)
@@ -87,6 +90,7 @@ def free_blocks(
             _nodes_of_pod.label("pod_nodes"),
         )
         .join(pod, pod.c.id == component.c.pod_id)
+        .outerjoin(_nodes, _nodes.c.pod_id == pod.c.id)
         .where(*_free_block(), *conditions)
         .order_by(*_smallest_first(component))
         # Which of them has drives near is known only afterwards.
@@ -281,6 +285,10 @@ def _reserve(
         if key is None:
             raise AssertionError("INSERT of one row returns its key")
         _take_blocks(connection, key[0], candidate.blocks, attaching=False)
+        chosen = sa.select(machine.c.id).where(machine.c.id == candidate.machine_id, _is_busy())
+        if connection.execute(chosen).first() is not None:
+            # Since it was chosen somebody has ordered something of it.
+            raise _Taken
         if compose is not None:
             tasks.add(database, connection, compose, target=known)
 
@@ -444,8 +452,11 @@ def get(database: Database, name: str) -> Node:
 
 def of_target(database: Database, target: str) -> Node | None:
     """The node that a task's target is about: its own uuid, or that of its machine."""
-    found = _select(database, sa.or_(node.c.uuid == target, machine.c.uuid == target), limit=1)
-    return found[0] if found else None
+    # One after the other: no index serves both at once.
+    for column in (machine.c.uuid, node.c.uuid):
+        if found := _select(database, column == target, limit=1):
+            return found[0]
+    return None
 
 
 def list_page(database: Database, *, limit: int, marker: str = "") -> Sequence[Node]:

@@ -81,13 +81,24 @@ def _new(database: Database, new: NewTask) -> dict[str, Any]:
     }
 
 
-@retried
+class _Overtaken(Exception):
+    """Another task of the same target was taken at the same moment."""
+
+
 def claim(database: Database, wanted: Wanted, owner: str, lease: float) -> Sequence[ClaimedTask]:
     """Take due tasks for `lease` seconds, the longest waiting first.
 
     Of one target only the oldest that has not ended: its tasks run in the order of their coming,
-    and never two at a time.
+    and never two at a time. None where another claim was at one of the targets at the same moment.
     """
+    try:
+        return _claim(database, wanted, owner, lease)
+    except _Overtaken:
+        return []
+
+
+@retried
+def _claim(database: Database, wanted: Wanted, owner: str, lease: float) -> Sequence[ClaimedTask]:
     if not wanted.limit:
         return []
     ids = _candidates(database, wanted)
@@ -102,6 +113,7 @@ def claim(database: Database, wanted: Wanted, owner: str, lease: float) -> Seque
     )
     with database.write() as connection:
         rows = leases.take(database, connection, which, task, owner, lease)
+        _check_others(connection, rows)
         started = [row["id"] for row in rows if row["state"] == TaskState.PENDING]
         if started:
             connection.execute(
@@ -113,6 +125,36 @@ def claim(database: Database, wanted: Wanted, owner: str, lease: float) -> Seque
                 )
             )
     return [ClaimedTask(**row) for row in rows]
+
+
+def _check_others(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Raise _Overtaken unless tasks that were just taken are the next of their targets.
+
+    What was taken was chosen by what others had committed. An older task may have been committed
+    since, and another claim may have taken one of them: here it is waited for.
+    """
+    if not rows:
+        return
+    targets = {(row["pod_id"], row["target"]) for row in rows}
+    others = connection.execute(
+        sa.select(task.c.id, task.c.pod_id, task.c.target, task.c.started_at, task.c.sync_request)
+        .where(
+            sa.tuple_(task.c.pod_id, task.c.target).in_(sorted(targets)),
+            task.c.id.not_in([row["id"] for row in rows]),
+            _OPEN,
+        )
+        .order_by(task.c.id)
+        .with_for_update(key_share=True)
+    ).all()
+    for row in rows:
+        is_new = row["state"] == TaskState.PENDING
+        for other in others:
+            if (other.pod_id, other.target) != (row["pod_id"], row["target"]):
+                continue
+            before, has_begun = other.id < row["id"], other.started_at is not None
+            is_due = other.sync_request != SyncRequest.NONE
+            if (has_begun and (is_new or before)) or (is_new and before and is_due):
+                raise _Overtaken
 
 
 def _candidates(database: Database, wanted: Wanted) -> list[int]:

@@ -8,9 +8,9 @@ from headwater.common.context import Caller
 from headwater.common.errors import Conflict, NotFound
 from headwater.common.states import NodeState
 from headwater.db import inventory, nodes, pods, tasks
-from headwater.db.pod_records import Node, Requirements
+from headwater.db.pod_records import NewNode, Node, Requirements
 from tests.support import databases
-from tests.support.pod_builders import add_node, add_pod, release_task, seen
+from tests.support.pod_builders import add_node, add_pod, add_task, release_task, seen
 from tests.support.waiting import PATIENCE
 
 ANY = Requirements()
@@ -71,6 +71,21 @@ class ComposeTest(NodesTestCase):
         self.assertEqual("small", self.compose("n1").machine.name)
         with self.assertRaises(Conflict):
             self.compose("n2")
+
+    def test_one_that_got_a_task_since_it_was_chosen_is_not_taken(self) -> None:
+        found = nodes.free_machines(self.database, Requirements(), limit=1)[0]
+        assert found.machine_id is not None
+        (chosen,) = [
+            each
+            for each in pods.list_machines(self.database, limit=9)
+            if each.id == found.machine_id
+        ]
+        order = add_task(self.database, self.pod, target=chosen.uuid)
+        new = NewNode("n1", Requirements(), Caller())
+        self.assertIsNone(nodes.reserve(self.database, new, found))
+        self.assertEqual([], nodes.list_page(self.database, limit=9))
+        tasks.cancel(self.database, order.uuid)
+        self.assertIsNotNone(nodes.reserve(self.database, new, found))
 
     def test_a_pod_may_be_named(self) -> None:
         other = add_pod(self.database, "two")

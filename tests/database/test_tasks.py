@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tasks: due at once, in order per machine, held by one worker, ended once."""
 
+import threading
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest import mock
 
 import sqlalchemy as sa
 
@@ -15,6 +20,7 @@ from headwater.db.pod_records import ClaimedTask, NewTask, Task, TaskRest
 from tests.support import databases
 from tests.support.builders import CIPHER
 from tests.support.pod_builders import ALL, add_pod, add_task, claim_tasks
+from tests.support.waiting import PATIENCE
 
 
 class TasksTestCase(databases.DatabaseTestCase):
@@ -334,3 +340,39 @@ class ListTest(TasksTestCase):
         ):
             (found,) = tasks.list_page(self.database, limit=5, **only)  # type: ignore[arg-type]
             self.assertEqual(wanted.uuid, found.uuid)
+
+
+@databases.on_servers
+class OvertakenTest(TasksTestCase):
+    """Of one machine two tasks are not held at a time, however the transactions lie."""
+
+    def test_an_older_task_that_was_committed_late_is_not_run_beside_a_younger_one(self) -> None:
+        real, go_on = tasks._check_others, threading.Event()
+        taken: defaultdict[str, threading.Event] = defaultdict(threading.Event)
+
+        def check(connection: sa.Connection, rows: Sequence[Any]) -> None:
+            for row in rows:
+                taken[row["uuid"]].set()
+                if row["uuid"] == second.uuid:
+                    go_on.wait(PATIENCE)
+            real(connection, rows)
+
+        late = self.connect()
+        new = NewTask(PodService.COMPUTE, "power-machine", self.pod.id, "", CIPHER, 600, Caller())
+        with late.write() as connection:
+            first = tasks.add(late, connection, new, target="m1")
+            second = add_task(self.database, self.pod, target="m1")
+            self.enterContext(mock.patch.object(tasks, "_check_others", check))
+            pool = self.enterContext(ThreadPoolExecutor(2))
+            one = pool.submit(claim_tasks, self.connect())
+            # It has the second task, and has not committed that.
+            self.assertTrue(taken[second.uuid].wait(PATIENCE))
+        other = pool.submit(claim_tasks, self.connect())
+        # It has the first one, which was committed meanwhile.
+        self.assertTrue(taken[first].wait(PATIENCE))
+        go_on.set()
+        held = [*one.result(PATIENCE), *other.result(PATIENCE)]
+        self.assertEqual([first], [each.uuid for each in held])
+        self.assertEqual([], claim_tasks(self.database))
+        self.end(held[0])
+        self.assertEqual([second.uuid], [each.uuid for each in claim_tasks(self.database)])

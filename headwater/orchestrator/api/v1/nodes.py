@@ -64,7 +64,9 @@ def _adopt(parts: Parts, call: Call, name: str, machine_id: str) -> Node:
     candidate = Candidate(found.pod_id, 0, found.cpus, found.memory_mib, machine_id=found.id)
     made = nodes.reserve(parts.database, new, candidate)
     if made is None:
-        raise Conflict(f"The machine {found.name!r} belongs to a node.")
+        raise Conflict(
+            f"The machine {found.name!r} belongs to a node, or has tasks that have not ended."
+        )
     return made
 
 
