@@ -26,6 +26,7 @@ from headwater.orchestrator.podm.drivers import PodChanged, PodRefused
 from headwater.orchestrator.podm.firmware import read_firmware, update_firmware
 from headwater.orchestrator.podm.image import boot_image
 from headwater.orchestrator.podm.network import read_ports
+from headwater.orchestrator.podm.own import own_only
 from headwater.orchestrator.podm.power import power
 from headwater.orchestrator.podm.release import release
 from headwater.orchestrator.podm.settings import bios, boot, media, read_bios
@@ -113,7 +114,7 @@ class PodHandler:
             place = Place(
                 self._database,
                 pod,
-                self._access.driver(pod),
+                own_only(self._access.driver(pod), pod.addresses),
                 work.task.target,
                 self._key_ring.encrypt,
             )

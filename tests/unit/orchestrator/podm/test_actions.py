@@ -19,6 +19,7 @@ from headwater.engine.tracked import Cancelled, Completed, Doubtful, Result, Tas
 from headwater.orchestrator.podm.access import PodAccess, PodAccessSettings
 from headwater.orchestrator.podm.drivers import Boot, Inventory, PodDriver, PodRefused
 from headwater.orchestrator.podm.handler import PodHandler
+from headwater.orchestrator.podm.own import Foreign, own_only
 from tests.support import databases
 from tests.support.pod_builders import add_machine, add_node, add_pod, release_task, seen
 from tests.support.waiting import PATIENCE
@@ -431,6 +432,87 @@ class ReleaseTest(ActionTestCase):
         self.driver.state = "Off"
         self.assertIsInstance(self.release(dict(ordered.position)), Completed)
         self.assertEqual([], self.names())
+
+
+class OwnAddressesTest(ActionTestCase):
+    """An address that was taken out of a pod may be somebody else's: it gets no login of ours."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.machine = add_machine(self.database, self.pod)
+        self.called: list[str] = []
+        for name in (
+            "compose",
+            "composed",
+            "firmware",
+            "is_composing",
+            "operation",
+            "power",
+            "power_state",
+            "system",
+        ):
+            setattr(self.driver, name, lambda *given, name=name, **named: self.called.append(name))
+
+    def move(self, *addresses: str) -> None:
+        pods.update(self.database, "one", {"addresses": addresses})
+
+    def assert_not_called(self, result: Result) -> None:
+        assert isinstance(result, Failed)
+        self.assertIn("no longer one of the pod's", result.reason)
+        self.assertIn("node delete --force", result.reason)
+        self.assertEqual([], self.called)
+
+    def test_a_machine_behind_another_address_gets_no_order(self) -> None:
+        self.move("http://other.example", "https://bmc.example", "http://bmc.example:8000")
+        self.assert_not_called(self.step("power-machine", self.machine.uuid, action="on"))
+
+    def test_a_release_of_one_fails_and_the_node_can_be_forgotten(self) -> None:
+        made = add_node(self.database, "n1")
+        nodes.begin_release(self.database, made, release_task(made))
+        self.move("http://other.example")
+        self.assert_not_called(self.step("release-node", self.machine.uuid))
+        nodes.forget(self.database, nodes.get(self.database, "n1"))
+        self.assertEqual([], nodes.list_page(self.database, limit=9))
+
+    def test_an_operation_behind_another_address_is_not_watched(self) -> None:
+        self.move("http://other.example")
+        position = {"step": "watching", "operation": "http://bmc.example/redfish/v1/Tasks/1"}
+        result = self.step("power-machine", self.machine.uuid, action="on", position=position)
+        self.assert_not_called(result)
+
+    def test_an_update_that_is_watched_ends_there(self) -> None:
+        self.move("http://other.example")
+        position = {"before": {}, "order": {"step": "ordered", "looks": 0}}
+        self.assert_not_called(
+            self.step("firmware-node", self.machine.uuid, image="http://i/a", position=position)
+        )
+
+    def test_blocks_behind_another_address_are_not_composed(self) -> None:
+        self.move("http://other.example")
+        driver = own_only(self.driver, pods.get(self.database, "one").addresses)
+        blocks = ["http://other.example/b/1", "http://bmc.example/b/2"]
+        for call in (
+            lambda: driver.compose("n1", blocks),
+            lambda: driver.composed(blocks),
+            lambda: driver.is_composing(blocks),
+        ):
+            with self.assertRaises(Foreign):
+                call()
+        self.assertEqual([], self.called)
+
+    def test_another_spelling_of_an_address_is_the_same_address(self) -> None:
+        for address in (
+            "http://bmc.example/",
+            "http://BMC.Example",
+            "http://bmc.example:80",
+        ):
+            self.move(address)
+            self.called.clear()
+            with self.subTest(address):
+                self.assertIsInstance(
+                    self.step("power-machine", self.machine.uuid, action="on"), Waiting
+                )
+                self.assertEqual(["power_state", "power"], self.called)
 
 
 class SyncTest(ActionTestCase):
