@@ -255,6 +255,7 @@ class Connections:
         with self._turn(address) as known:
             self._last.retry_after, self._last.location = "", None
             self._last.etag = self._last.status = None
+            self._last.taken = False
             began = False
             try:
                 if known.root is None:
@@ -316,6 +317,11 @@ class Connections:
             return shorten(scrub(str(text), secrets_in(hidden)))
 
         status: int | None = self._last.status
+        if order and self._last.taken:
+            # It was carried out, whatever is wrong with how that was said.
+            known.silences = 0
+            text = f"The order was answered with {status}, and the answer cannot be read: {error}"
+            return NoAnswer(told(text))
         match error:
             case exceptions.AccessError():
                 known.silences = 0
@@ -371,10 +377,11 @@ class Connections:
     def _heard(self, response: requests.Response) -> None:
         """Take down of an answer what sushy does not hand on."""
         self._last.status = response.status_code
+        # First of all: what follows may break on what the answer has.
+        self._last.taken = response.request.method != "GET" and response.status_code < 300
         self._last.retry_after = response.headers.get("Retry-After", "")
         self._last.etag = response.headers.get("ETag")
-        # Its path only: a service does not send us, with our session, to another one.
-        self._last.location = own_path(urlsplit(response.headers.get("Location", "")).path)
+        self._last.location = _location(response)
         self._last.operation = None
         if response.status_code == 202:
             self._last.operation = _task_path(response) or self._last.location
@@ -442,6 +449,14 @@ def split(uri: str) -> tuple[str, str]:
     parts = urlsplit(uri)
     path = parts.path or "/"
     return f"{parts.scheme}://{parts.netloc}", f"{path}?{parts.query}" if parts.query else path
+
+
+def _location(response: requests.Response) -> str | None:
+    """The path in a Location only: a service does not send us, with our session, to another."""
+    try:
+        return own_path(urlsplit(response.headers.get("Location", "")).path)
+    except ValueError:
+        return None
 
 
 def _task_path(response: requests.Response) -> str | None:

@@ -8,6 +8,9 @@ import tempfile
 import threading
 import time
 from typing import Any
+from unittest import mock
+
+import requests
 
 from headwater.common.errors import NoAnswer, Unreachable
 from headwater.common.redact import storable
@@ -18,6 +21,7 @@ from headwater.orchestrator.podm.drivers import (
     PodRefused,
     Progress,
     Stage,
+    connections,
 )
 from headwater.orchestrator.podm.drivers.redfish import BmcFleet
 from tests.support.redfish import INSERT, RESET, SYSTEM, SYSTEMS, Fault, FaultyBmc
@@ -58,6 +62,32 @@ class OperationTest(DriverTestCase):
     def test_nobody_is_sent_to_another_host(self) -> None:
         made = self.ordered(None, Location=f"http://evil.example{MONITOR}")
         self.assertEqual(Operation(self.bmc.url + MONITOR), made)
+
+    def test_a_location_that_nobody_can_read_is_none(self) -> None:
+        for location in ("http://[fe80::1/x", "http://[x]:y/z", "nowhere"):
+            with self.subTest(location):
+                self.assertIsNone(self.ordered(None, Location=location))
+        made = self.ordered({"@odata.id": TASK, "TaskState": "New"}, Location="http://[fe80::1/x")
+        self.assertEqual(Operation(self.bmc.url + TASK), made)
+
+    def test_an_order_that_was_taken_is_never_told_as_refused(self) -> None:
+        error: Exception
+
+        def odd(response: requests.Response) -> None:
+            if str(response.url).endswith(RESET):
+                raise error
+
+        with mock.patch.object(connections, "_location", odd):
+            for error in (ValueError("odd"), TypeError("odd"), AttributeError("odd")):
+                for status in (200, 202, 204):
+                    self.bmc.faults["POST", RESET] = lambda handler, s=status: handler.answer(s)
+                    with self.subTest(f"{error!r} {status}"), self.assertRaises(NoAnswer):
+                        self.press()
+
+    def test_an_order_that_was_refused_stays_so_whatever_its_answer_is(self) -> None:
+        self.bmc.fail("POST", RESET, 409, Location="http://[fe80::1/x")
+        with self.assertRaises(PodRefused):
+            self.press()
 
     def test_the_task_state_decides_and_nothing_else(self) -> None:
         for state, status, stage in (
