@@ -7,6 +7,7 @@ Nothing outside this package knows sushy, whose traps are gone round here:
 - `Retry-After`, which its errors do not carry, is taken from the answer itself.
 - Answers that are no JSON raise something that is no error of sushy's.
 - It follows redirects and links to other hosts, with its login: here nobody is followed anywhere.
+- It takes some orders that were refused for obeyed: the last answer counts.
 - After a 412 it writes again without the condition: here nothing is written then.
 - Its task monitor takes any answer of a task for its end, and breaks on a number of seconds: an
   operation is judged by its TaskState alone (DSP0266, "Asynchronous operations").
@@ -238,11 +239,16 @@ class Connections:
 
     def _ordered(self, address: str, send: Callable[[_Address], object]) -> Operation | None:
         def ordered(known: _Address) -> Operation | None:
-            self._last.operation = None
+            self._last.operation = self._last.refused = None
             # sushy makes something of the answer to an order, and may break on it: what it said was
             # taken down before that.
             with contextlib.suppress(exceptions.MissingHeaderError):
                 send(known)
+            refused: requests.Response | None = self._last.refused
+            if refused is not None:
+                # Such as that of ejecting an image, of which sushy raises next to nothing.
+                method = str(refused.request.method)
+                exceptions.raise_for_response(method, refused.url, refused)
             path: str | None = self._last.operation
             return None if path is None else Operation(address + path)
 
@@ -379,6 +385,7 @@ class Connections:
         self._last.status = response.status_code
         # First of all: what follows may break on what the answer has.
         self._last.taken = response.request.method != "GET" and response.status_code < 300
+        self._last.refused = response if response.status_code >= 400 else None
         self._last.retry_after = response.headers.get("Retry-After", "")
         self._last.etag = response.headers.get("ETag")
         self._last.location = _location(response)
