@@ -17,6 +17,7 @@ from headwater.db.pod_records import ClaimedTask, Pod, SeenMachine
 from headwater.engine.outcome import Failed, Retry
 from headwater.engine.tracked import Cancelled, Completed, Doubtful, Result, TaskWork, Waiting
 from headwater.orchestrator.podm.access import PodAccess, PodAccessSettings
+from headwater.orchestrator.podm.actions import USUAL_DEADLINE
 from headwater.orchestrator.podm.drivers import Boot, Inventory, PodDriver, PodRefused
 from headwater.orchestrator.podm.handler import PodHandler
 from headwater.orchestrator.podm.own import Foreign, own_only
@@ -30,6 +31,7 @@ class Machine:
 
     def __init__(self) -> None:
         self.state: str | None = "Off"
+        self.there = True
         self.orders: list[PowerAction] = []
         self.boots = Boot(None, once=False)
         self.image: str | None = None
@@ -43,7 +45,7 @@ class Machine:
         return self.shows(address)
 
     def system(self, uri: str) -> SeenMachine | None:
-        return seen(uri, power_state=self.state)
+        return seen(uri, power_state=self.state) if self.there else None
 
     def power_state(self, uri: str) -> str | None:
         return self.state
@@ -432,6 +434,39 @@ class ReleaseTest(ActionTestCase):
         self.driver.state = "Off"
         self.assertIsInstance(self.release(dict(ordered.position)), Completed)
         self.assertEqual([], self.names())
+
+    def test_a_machine_that_is_gone_once_is_looked_at_again_and_switched_off(self) -> None:
+        self.driver.state, self.driver.there = "On", False
+        first = self.release()
+        assert isinstance(first, Waiting)
+        self.assertEqual((["n1"], []), (self.names(), self.driver.orders))
+        self.driver.there = True
+        second = self.release(dict(first.position))
+        assert isinstance(second, Waiting)
+        self.assertEqual([PowerAction.OFF], self.driver.orders)
+        # It is at that now, whatever the pod shows.
+        self.driver.there, self.driver.state = False, "Off"
+        self.assertIsInstance(self.release(dict(second.position)), Completed)
+
+    def test_a_machine_that_stays_gone_is_believed_before_the_deadline(self) -> None:
+        self.driver.there = False
+        result, seconds = self.release(), 0.0
+        while isinstance(result, Waiting):
+            self.assertEqual(["n1"], self.names())
+            seconds += result.after
+            result = self.release(dict(result.position))
+        self.assertIsInstance(result, Completed)
+        self.assertEqual([], self.names())
+        self.assertLess(120, seconds)
+        self.assertLess(seconds, USUAL_DEADLINE)
+
+    def test_looking_for_one_that_is_gone_can_be_cancelled(self) -> None:
+        self.driver.there = False
+        self.assertIsInstance(
+            self.step("release-node", self.machine.uuid, position={"gone": 3}, cancel=True),
+            Cancelled,
+        )
+        self.assertEqual(["n1"], self.names())
 
 
 class OwnAddressesTest(ActionTestCase):
