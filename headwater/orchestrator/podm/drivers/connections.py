@@ -8,6 +8,7 @@ Nothing outside this package knows sushy, whose traps are gone round here:
 - Answers that are no JSON raise something that is no error of sushy's.
 - It follows redirects and links to other hosts, with its login: here nobody is followed anywhere.
 - It takes some orders that were refused for obeyed: the last answer counts.
+- It waits for an answer that trickles without an end: `limits` gives it one.
 - After a 412 it writes again without the condition: here nothing is written then.
 - Its task monitor takes any answer of a task for its end, and breaks on a number of seconds: an
   operation is judged by its TaskState alone (DSP0266, "Asynchronous operations").
@@ -24,7 +25,6 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 import sushy
-from requests.adapters import HTTPAdapter
 from sushy import connector, exceptions
 
 from headwater.common.errors import HeadwaterError, LoginRefused, NoAnswer, Unreachable
@@ -39,6 +39,7 @@ from headwater.orchestrator.podm.drivers import (
     Stage,
 )
 from headwater.orchestrator.podm.drivers.documents import links, own_path
+from headwater.orchestrator.podm.drivers.limits import Bounded
 
 _Result = TypeVar("_Result")
 
@@ -373,8 +374,9 @@ class Connections:
             if settings.keep_alive:
                 # sushy wants a new connection for each call and has no option for it.
                 del made._session.headers["Connection"]
-            if settings.fingerprint is not None:
-                made._session.mount("https://", _Pinned(settings.fingerprint))
+            pinned = settings.fingerprint
+            made._session.mount("http://", Bounded())
+            made._session.mount("https://", Bounded() if pinned is None else _Pinned(pinned))
             known.root = sushy.Sushy(address, settings.username, settings.password, connector=made)
             known.connector = made
         finally:
@@ -440,7 +442,7 @@ class Absent(PodRefused):
     """The service says that there is no such thing."""
 
 
-class _Pinned(HTTPAdapter):
+class _Pinned(Bounded):
     """Trusts the one certificate that has a fingerprint, and no authority."""
 
     def __init__(self, fingerprint: str):
