@@ -61,7 +61,8 @@ def _poll(work: TaskWork, place: Place, machines: Sequence[Watched], *, whole: b
             writer.add(by_uri[uri], answer, thresholds)
             writer.tick()
     writer.flush()
-    if whole and machines:
+    # Of a pod that has no time for any of them it is not known whether it would answer.
+    if whole and machines and writer.busy < len(machines):
         _note_availability(place, online=writer.silent.keys() != by_uri.keys())
     return Completed(writer.result(len(machines)), writer.summary(len(machines)))
 
@@ -93,6 +94,8 @@ class _Writer:
         self._wrote = time.monotonic()
         #: Reasons by URI.
         self.silent: dict[str, str] = {}
+        #: How many of them were not asked, or had no time.
+        self.busy = 0
         self._gone = self._unread = self._values = self._events = 0
 
     def add(
@@ -102,6 +105,7 @@ class _Writer:
         if isinstance(answer, Silent):
             self.silent[machine.uri] = answer.reason
             if answer.busy:
+                self.busy += 1
                 return
             observation = alarms.silent(machine, answer.reason)
         elif answer is None:

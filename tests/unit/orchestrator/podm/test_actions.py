@@ -18,7 +18,7 @@ from headwater.engine.outcome import Failed, Retry
 from headwater.engine.tracked import Cancelled, Completed, Doubtful, Result, TaskWork, Waiting
 from headwater.orchestrator.podm.access import PodAccess, PodAccessSettings
 from headwater.orchestrator.podm.actions import USUAL_DEADLINE
-from headwater.orchestrator.podm.drivers import Boot, Inventory, PodDriver, PodRefused
+from headwater.orchestrator.podm.drivers import Boot, Busy, Inventory, PodDriver, PodRefused
 from headwater.orchestrator.podm.handler import PodHandler
 from headwater.orchestrator.podm.own import Foreign, own_only
 from tests.support import databases
@@ -585,6 +585,34 @@ class SyncTest(ActionTestCase):
             for each in pods.list_machines(self.database, limit=9)
         }
         self.assertEqual({"http://a/1": True, "http://b/1": False}, missing)
+
+    def test_a_pod_that_has_no_time_is_as_available_as_it_was(self) -> None:
+        self.fleet("http://a", "http://b")
+
+        def busy(address: str) -> Inventory:
+            raise Busy("503: later")
+
+        self.driver.shows = busy
+        for before in (Availability.ONLINE, Availability.OFFLINE):
+            pods.note_availability(self.database, self.pod.id, before)
+            result = self.step("sync-pod")
+            self.assertEqual(
+                Retry("The pod has no time: 503: later", counts=False, unreachable=True), result
+            )
+            self.assertIs(before, pods.get(self.database, "one").availability_status)
+
+    def test_one_address_that_is_silent_among_busy_ones_counts(self) -> None:
+        self.fleet("http://a", "http://b")
+
+        def shown(address: str) -> Inventory:
+            raise Unreachable("timed out") if address == "http://a" else Busy("503: later")
+
+        self.driver.shows = shown
+        result = self.step("sync-pod")
+        assert isinstance(result, Retry)
+        self.assertTrue(result.counts)
+        pod = pods.get(self.database, "one")
+        self.assertIs(Availability.OFFLINE, pod.availability_status)
 
     def test_a_member_that_cannot_be_read_is_not_missing(self) -> None:
         self.driver.shows = lambda address: Inventory([seen(f"{address}/1")])
