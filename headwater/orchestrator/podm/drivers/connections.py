@@ -17,7 +17,7 @@ Nothing outside this package knows sushy, whose traps are gone round here:
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -28,7 +28,7 @@ import sushy
 from sushy import connector, exceptions
 
 from headwater.common.errors import HeadwaterError, LoginRefused, NoAnswer, Unreachable
-from headwater.common.redact import scrub, secrets_in, shorten
+from headwater.common.redact import scrub, shorten
 from headwater.orchestrator.podm.drivers import (
     Busy,
     DriverSettings,
@@ -183,13 +183,13 @@ class Connections:
             pool.shutdown(wait=False, cancel_futures=True)
 
     @contextlib.contextmanager
-    def hiding(self, text: str | None) -> Iterator[None]:
-        """Mask a text, such as a signed address, in errors of this thread before they are cut."""
-        self._last.hidden = text
+    def hiding(self, secrets: Iterable[str]) -> Iterator[None]:
+        """Mask texts, such as a signed address, in errors of this thread before they are cut."""
+        self._last.hidden = list(secrets)
         try:
             yield
         finally:
-            self._last.hidden = None
+            self._last.hidden = []
 
     def read_if_any(self, uri: str) -> Json | None:
         """A document; None where the service says that there is none."""
@@ -318,10 +318,10 @@ class Connections:
 
     def _meant(self, known: _Address, error: Exception, *, order: bool) -> HeadwaterError:
         """What an error means for whoever called."""
-        hidden = getattr(self._last, "hidden", None)
+        hidden: list[str] = getattr(self._last, "hidden", [])
 
         def told(text: object) -> str:
-            return shorten(scrub(str(text), secrets_in(hidden)))
+            return shorten(scrub(str(text), hidden))
 
         status: int | None = self._last.status
         if order and self._last.taken:

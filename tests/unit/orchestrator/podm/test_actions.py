@@ -158,6 +158,18 @@ class HandlerTest(ActionTestCase):
             assert isinstance(result, Failed | Doubtful)
             self.assertNotIn("secret", result.reason)
 
+    def test_no_setting_that_may_be_a_password_reaches_a_text(self) -> None:
+        machine = add_machine(self.database, self.pod)
+        attributes = {"SetupPassword": "tiger7", "Wake": "Enabled", "Tries": 3, "Boot": "On"}
+        refusal = "400: 'tiger7' is too short. Wake is Enabled, Boot On, Tries 3."
+
+        def refuse(uri: str) -> None:
+            raise PodRefused(refusal)
+
+        self.driver.bios = refuse  # type: ignore[attr-defined]
+        result = self.step("bios-node", machine.uuid, attributes=attributes)
+        self.assertEqual(Failed(refusal.replace("tiger7", "***")), result)
+
     def test_a_driver_that_is_not_installed_is_named(self) -> None:
         add_pod(self.database, "two", driver="magic")
         self.pod = pods.get(self.database, "two")
