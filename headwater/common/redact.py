@@ -2,12 +2,15 @@
 """Keeps secrets out of texts that are logged, stored or shown."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from urllib.parse import unquote, urlsplit
 
 _MASK = "***"
 #: A shorter secret would mask harmless parts of a text and so give itself away.
 _SHORTEST = 3
+
+#: What settings say all the time and no password is: masked, no error about one could be read.
+_COMMON = frozenset({"auto", "default", "disabled", "enabled", "false", "none", "true"})
 
 
 def scrub(text: str, secrets: Iterable[object]) -> str:
@@ -54,3 +57,16 @@ def secrets_in(address: str | None) -> list[str]:
         return []
     query = urlsplit(address).query
     return [each for each in (address, unquote(address), query, unquote(query)) if each]
+
+
+def secrets_among(settings: Mapping[str, object]) -> list[str]:
+    """The texts among settings that may be passwords: nothing but the machine knows which are.
+
+    So all of them, also where that masks a harmless word; those that are too short for any
+    password that a machine would take are left to `scrub`.
+    """
+    return [
+        value
+        for value in settings.values()
+        if isinstance(value, str) and value.casefold() not in _COMMON
+    ]

@@ -4,6 +4,7 @@
 It says what DMTF's specification demands of one system. It proves nothing about real BMCs.
 """
 
+import contextlib
 import json
 import pathlib
 import socket
@@ -150,6 +151,20 @@ class RedfishPeer:
             self._hung.wait()
 
         self.faults[method, path] = silent
+
+    def trickle(
+        self, method: str, path: str, head: bytes, piece: bytes = b" ", every: float = 0.02
+    ) -> None:
+        """Answer with `head`, and then with one piece after the other for ever."""
+
+        def endless(handler: Handler) -> None:
+            handler.close_connection = True
+            with contextlib.suppress(ConnectionError):
+                handler.wfile.write(head)
+                while not self._hung.wait(every):
+                    handler.wfile.write(piece)
+
+        self.faults[method, path] = endless
 
     def cut(self, method: str, path: str) -> None:
         """Close the connection instead of an answer."""

@@ -23,6 +23,7 @@ class Place:
 
     database: Database
     pod: Pod
+    #: Calls the pod's own addresses only, and raises Foreign for others.
     driver: PodDriver
     #: The uuid of a machine or of a node that is composed; empty for the pod as a whole.
     target: str

@@ -5,6 +5,7 @@ from headwater.engine.tracked import Completed, Result, TaskWork
 from headwater.orchestrator.podm.actions import Place
 from headwater.orchestrator.podm.drivers import PodRefused
 from headwater.orchestrator.podm.order import Order, carry_out, within
+from headwater.orchestrator.podm.own import Foreign
 
 
 def read_firmware(work: TaskWork, place: Place) -> Result:
@@ -22,6 +23,8 @@ def update_firmware(work: TaskWork, place: Place) -> Result:
     def reached(sure: bool) -> Completed | None:
         try:
             now = dict(place.driver.firmware(uri))
+        except Foreign:
+            raise
         except PodRefused:
             # A BMC that updates itself answers anything for a while.
             return None

@@ -12,7 +12,7 @@ from headwater.common.errors import (
     SecretUnreadable,
     Unreachable,
 )
-from headwater.common.redact import scrub, secrets_in
+from headwater.common.redact import scrub, secrets_among, secrets_in
 from headwater.common.secrets import KeyRing
 from headwater.common.states import NodeState
 from headwater.db import pods, telemetry
@@ -26,6 +26,7 @@ from headwater.orchestrator.podm.drivers import PodChanged, PodRefused
 from headwater.orchestrator.podm.firmware import read_firmware, update_firmware
 from headwater.orchestrator.podm.image import boot_image
 from headwater.orchestrator.podm.network import read_ports
+from headwater.orchestrator.podm.own import own_only
 from headwater.orchestrator.podm.power import power
 from headwater.orchestrator.podm.release import release
 from headwater.orchestrator.podm.settings import bios, boot, media, read_bios
@@ -93,12 +94,16 @@ class PodHandler:
     def execute(self, work: TaskWork) -> Result:
         """Do the next step of a task. Safe to repeat; no secret reaches the result's texts."""
         result = self._execute(work)
-        # Pods repeat in their errors what they were given, and an address may be a signed one.
-        image = work.parameters.get("image")
-        if image is None:
+        # Pods repeat in their errors what they were given: an address may be a signed one, and a
+        # setting a password.
+        secrets = [
+            *secrets_in(work.parameters.get("image")),
+            *secrets_among(work.parameters.get("attributes", {})),
+        ]
+        if not secrets:
             return result
         changes: dict[str, Any] = {
-            name: scrub(text, secrets_in(image))
+            name: scrub(text, secrets)
             for name in ("reason", "message")
             if (text := getattr(result, name, None)) is not None
         }
@@ -113,7 +118,7 @@ class PodHandler:
             place = Place(
                 self._database,
                 pod,
-                self._access.driver(pod),
+                own_only(self._access.driver(pod), pod.addresses),
                 work.task.target,
                 self._key_ring.encrypt,
             )

@@ -10,6 +10,11 @@ from headwater.orchestrator.podm.drivers import Stage
 from headwater.orchestrator.podm.order import LOOK, LOOKS, Order, carry_out, within
 from headwater.orchestrator.podm.power import switch
 
+#: Seconds between two looks at a machine that its pod does not show, and how many looks (five
+#: minutes) are believed: BMCs answer 404 while they start, and what is forgotten stays switched on.
+#: Together they are less than the usual deadline.
+_LOOK_FOR_GONE, _LOOKS_FOR_GONE = 20.0, 15
+
 
 def release(work: TaskWork, place: Place) -> Result:
     """Switch the machine off unless it is off; a composed one is taken apart then."""
@@ -20,10 +25,11 @@ def release(work: TaskWork, place: Place) -> Result:
         # It was written for a node that was forgotten, and the machine has another one by now.
         return Cancelled(f"The node {known.name!r}, which has the machine now, is not released.")
     machine = known.machine
+    result: Result
     if machine is None:
         result = _unmake(work, place, known)
-    elif not work.position and place.driver.system(machine.uri) is None:
-        result = Completed(message="The machine was gone.")
+    elif work.position.keys() <= {"gone"} and place.driver.system(machine.uri) is None:
+        result = _gone(work)
     elif machine.composed or inventory.blocks_of(place.database, known.id):
         result = _take_apart(work, place, machine)
     else:
@@ -33,6 +39,18 @@ def release(work: TaskWork, place: Place) -> Result:
         untouched = bool(work.parameters.get("nothing_made"))
         nodes.end_release(place.database, known.id, untouched=untouched)
     return result
+
+
+def _gone(work: TaskWork) -> Result:
+    """The pod does not show the machine: believed once it was looked at for some time."""
+    looks = int(work.position.get("gone", 0)) + 1
+    if looks >= _LOOKS_FOR_GONE:
+        return Completed(message="The machine was gone.")
+    if work.task.cancel_requested:
+        return Cancelled("Nothing was sent to the machine.")
+    return Waiting(
+        {"gone": looks}, _LOOK_FOR_GONE, 5, "The pod does not show the machine; looking again."
+    )
 
 
 def _take_apart(work: TaskWork, place: Place, machine: Machine) -> Result:

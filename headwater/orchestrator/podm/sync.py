@@ -30,12 +30,14 @@ def sync(work: TaskWork, place: Place) -> Result:
     components: list[SeenComponent] = []
     unread: list[str] = []
     silent: dict[str, str] = {}
+    busy = 0
     told = time.monotonic()
     chains = [[address] for address in addresses]
     with contextlib.closing(read_all(chains, place.driver.inventory, work.guard)) as read:
         for number, (address, shown) in enumerate(read, 1):
             if isinstance(shown, Silent):
                 silent[address] = shown.reason
+                busy += shown.busy
             else:
                 seen.extend(shown.machines)
                 unread.extend(shown.unread)
@@ -47,10 +49,13 @@ def sync(work: TaskWork, place: Place) -> Result:
                     message=f"{number} of {len(addresses)} addresses read.",
                 )
     answered = len(silent) < len(addresses)
+    reason = next(iter(silent.values()), "")
+    if busy == len(addresses):
+        # Also our own calls keep it busy: whether it would answer is not known.
+        return Retry(f"The pod has no time: {reason}", counts=False, unreachable=True)
     state = Availability.ONLINE if answered else Availability.OFFLINE
     pods.note_availability(place.database, place.pod.id, state)
     if not answered:
-        reason = next(iter(silent.values()))
         return Retry(f"No address of the pod answers: {reason}", counts=True, unreachable=True)
     work.guard()
     inventory.store(place.database, place.pod.id, seen, [*silent, *unread], components, began)

@@ -8,7 +8,6 @@ its poll, nor the poll for that. Doing one twice reads twice.
 import contextlib
 import time
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 from headwater.common.states import Availability
 from headwater.db import metrics, pods, telemetry
@@ -18,6 +17,7 @@ from headwater.orchestrator.podm import alarms
 from headwater.orchestrator.podm.actions import Place
 from headwater.orchestrator.podm.drivers import Polled
 from headwater.orchestrator.podm.fan_out import Silent, read_all
+from headwater.orchestrator.podm.own import address_of
 
 #: Machines of one address that are read at a time: what is ordered of it shall find places too.
 _PER_ADDRESS = 2
@@ -47,8 +47,8 @@ def _poll(work: TaskWork, place: Place, machines: Sequence[Watched], *, whole: b
     if work.task.cancel_requested:
         return Cancelled("What was known of the machines was left as it was.")
     # One that was taken out of the pod may be somebody else's by now: it gets no login of ours.
-    addresses = frozenset(place.pod.addresses)
-    machines = [each for each in machines if _address(each.uri) in addresses]
+    addresses = frozenset(map(address_of, place.pod.addresses))
+    machines = [each for each in machines if address_of(each.uri) in addresses]
     # Those that answered last time come first: of many that hang each costs its whole timeout.
     machines.sort(key=alarms.is_silent)
     by_uri = {each.uri: each for each in machines}
@@ -61,7 +61,8 @@ def _poll(work: TaskWork, place: Place, machines: Sequence[Watched], *, whole: b
             writer.add(by_uri[uri], answer, thresholds)
             writer.tick()
     writer.flush()
-    if whole and machines:
+    # Of a pod that has no time for any of them it is not known whether it would answer.
+    if whole and machines and writer.busy < len(machines):
         _note_availability(place, online=writer.silent.keys() != by_uri.keys())
     return Completed(writer.result(len(machines)), writer.summary(len(machines)))
 
@@ -70,17 +71,12 @@ def _chains(machines: Sequence[Watched]) -> list[list[str]]:
     """URIs by address, in as many chains as may be read of one at a time."""
     by_address: dict[str, list[str]] = {}
     for each in machines:
-        by_address.setdefault(_address(each.uri), []).append(each.uri)
+        by_address.setdefault(address_of(each.uri), []).append(each.uri)
     return [
         uris[first::_PER_ADDRESS]
         for uris in by_address.values()
         for first in range(min(_PER_ADDRESS, len(uris)))
     ]
-
-
-def _address(uri: str) -> str:
-    parts = urlsplit(uri)
-    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _note_availability(place: Place, *, online: bool) -> None:
@@ -98,6 +94,8 @@ class _Writer:
         self._wrote = time.monotonic()
         #: Reasons by URI.
         self.silent: dict[str, str] = {}
+        #: How many of them were not asked, or had no time.
+        self.busy = 0
         self._gone = self._unread = self._values = self._events = 0
 
     def add(
@@ -107,6 +105,7 @@ class _Writer:
         if isinstance(answer, Silent):
             self.silent[machine.uri] = answer.reason
             if answer.busy:
+                self.busy += 1
                 return
             observation = alarms.silent(machine, answer.reason)
         elif answer is None:

@@ -3,7 +3,7 @@
 
 import unittest
 
-from headwater.common.redact import scrub, shorten
+from headwater.common.redact import scrub, secrets_among, shorten
 
 
 class ScrubTest(unittest.TestCase):
@@ -32,6 +32,20 @@ class ScrubTest(unittest.TestCase):
     def test_a_secret_with_special_characters_is_taken_literally(self) -> None:
         self.assertEqual("x *** y", scrub(r"x a.*b\1 y", [r"a.*b\1"]))
         self.assertEqual("axxb", scrub("axxb", ["a.*b"]))
+
+
+class SecretsAmongTest(unittest.TestCase):
+    def test_texts_may_be_passwords_and_what_settings_say_all_the_time_is_none(self) -> None:
+        settings = {
+            "SetupPassword": "tiger",
+            "BootMode": "Uefi",
+            "Wake": "Enabled",
+            "Fan": "AUTO",
+            "NumLock": True,
+            "Delay": 7,
+            "Owner": None,
+        }
+        self.assertEqual(["tiger", "Uefi"], secrets_among(settings))
 
 
 class ShortenTest(unittest.TestCase):

@@ -7,6 +7,8 @@ Nothing outside this package knows sushy, whose traps are gone round here:
 - `Retry-After`, which its errors do not carry, is taken from the answer itself.
 - Answers that are no JSON raise something that is no error of sushy's.
 - It follows redirects and links to other hosts, with its login: here nobody is followed anywhere.
+- It takes some orders that were refused for obeyed: the last answer counts.
+- It waits for an answer that trickles without an end: `limits` gives it one.
 - After a 412 it writes again without the condition: here nothing is written then.
 - Its task monitor takes any answer of a task for its end, and breaks on a number of seconds: an
   operation is judged by its TaskState alone (DSP0266, "Asynchronous operations").
@@ -15,7 +17,7 @@ Nothing outside this package knows sushy, whose traps are gone round here:
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -23,11 +25,10 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 import sushy
-from requests.adapters import HTTPAdapter
 from sushy import connector, exceptions
 
 from headwater.common.errors import HeadwaterError, LoginRefused, NoAnswer, Unreachable
-from headwater.common.redact import scrub, secrets_in, shorten
+from headwater.common.redact import scrub, shorten
 from headwater.orchestrator.podm.drivers import (
     Busy,
     DriverSettings,
@@ -38,6 +39,7 @@ from headwater.orchestrator.podm.drivers import (
     Stage,
 )
 from headwater.orchestrator.podm.drivers.documents import links, own_path
+from headwater.orchestrator.podm.drivers.limits import Bounded
 
 _Result = TypeVar("_Result")
 
@@ -181,13 +183,13 @@ class Connections:
             pool.shutdown(wait=False, cancel_futures=True)
 
     @contextlib.contextmanager
-    def hiding(self, text: str | None) -> Iterator[None]:
-        """Mask a text, such as a signed address, in errors of this thread before they are cut."""
-        self._last.hidden = text
+    def hiding(self, secrets: Iterable[str]) -> Iterator[None]:
+        """Mask texts, such as a signed address, in errors of this thread before they are cut."""
+        self._last.hidden = list(secrets)
         try:
             yield
         finally:
-            self._last.hidden = None
+            self._last.hidden = []
 
     def read_if_any(self, uri: str) -> Json | None:
         """A document; None where the service says that there is none."""
@@ -238,11 +240,16 @@ class Connections:
 
     def _ordered(self, address: str, send: Callable[[_Address], object]) -> Operation | None:
         def ordered(known: _Address) -> Operation | None:
-            self._last.operation = None
+            self._last.operation = self._last.refused = None
             # sushy makes something of the answer to an order, and may break on it: what it said was
             # taken down before that.
             with contextlib.suppress(exceptions.MissingHeaderError):
                 send(known)
+            refused: requests.Response | None = self._last.refused
+            if refused is not None:
+                # Such as that of ejecting an image, of which sushy raises next to nothing.
+                method = str(refused.request.method)
+                exceptions.raise_for_response(method, refused.url, refused)
             path: str | None = self._last.operation
             return None if path is None else Operation(address + path)
 
@@ -255,6 +262,7 @@ class Connections:
         with self._turn(address) as known:
             self._last.retry_after, self._last.location = "", None
             self._last.etag = self._last.status = None
+            self._last.taken = False
             began = False
             try:
                 if known.root is None:
@@ -310,12 +318,17 @@ class Connections:
 
     def _meant(self, known: _Address, error: Exception, *, order: bool) -> HeadwaterError:
         """What an error means for whoever called."""
-        hidden = getattr(self._last, "hidden", None)
+        hidden: list[str] = getattr(self._last, "hidden", [])
 
         def told(text: object) -> str:
-            return shorten(scrub(str(text), secrets_in(hidden)))
+            return shorten(scrub(str(text), hidden))
 
         status: int | None = self._last.status
+        if order and self._last.taken:
+            # It was carried out, whatever is wrong with how that was said.
+            known.silences = 0
+            text = f"The order was answered with {status}, and the answer cannot be read: {error}"
+            return NoAnswer(told(text))
         match error:
             case exceptions.AccessError():
                 known.silences = 0
@@ -361,8 +374,9 @@ class Connections:
             if settings.keep_alive:
                 # sushy wants a new connection for each call and has no option for it.
                 del made._session.headers["Connection"]
-            if settings.fingerprint is not None:
-                made._session.mount("https://", _Pinned(settings.fingerprint))
+            pinned = settings.fingerprint
+            made._session.mount("http://", Bounded())
+            made._session.mount("https://", Bounded() if pinned is None else _Pinned(pinned))
             known.root = sushy.Sushy(address, settings.username, settings.password, connector=made)
             known.connector = made
         finally:
@@ -371,10 +385,12 @@ class Connections:
     def _heard(self, response: requests.Response) -> None:
         """Take down of an answer what sushy does not hand on."""
         self._last.status = response.status_code
+        # First of all: what follows may break on what the answer has.
+        self._last.taken = response.request.method != "GET" and response.status_code < 300
+        self._last.refused = response if response.status_code >= 400 else None
         self._last.retry_after = response.headers.get("Retry-After", "")
         self._last.etag = response.headers.get("ETag")
-        # Its path only: a service does not send us, with our session, to another one.
-        self._last.location = own_path(urlsplit(response.headers.get("Location", "")).path)
+        self._last.location = _location(response)
         self._last.operation = None
         if response.status_code == 202:
             self._last.operation = _task_path(response) or self._last.location
@@ -426,7 +442,7 @@ class Absent(PodRefused):
     """The service says that there is no such thing."""
 
 
-class _Pinned(HTTPAdapter):
+class _Pinned(Bounded):
     """Trusts the one certificate that has a fingerprint, and no authority."""
 
     def __init__(self, fingerprint: str):
@@ -442,6 +458,14 @@ def split(uri: str) -> tuple[str, str]:
     parts = urlsplit(uri)
     path = parts.path or "/"
     return f"{parts.scheme}://{parts.netloc}", f"{path}?{parts.query}" if parts.query else path
+
+
+def _location(response: requests.Response) -> str | None:
+    """The path in a Location only: a service does not send us, with our session, to another."""
+    try:
+        return own_path(urlsplit(response.headers.get("Location", "")).path)
+    except ValueError:
+        return None
 
 
 def _task_path(response: requests.Response) -> str | None:

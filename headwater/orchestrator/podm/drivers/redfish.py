@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import sushy
 
 from headwater.common.errors import ExchangeError, HeadwaterError
+from headwater.common.redact import secrets_among, secrets_in
 from headwater.common.states import BootDevice, PowerAction
 from headwater.db.pod_records import Reading, SeenComponent, SeenMachine
 from headwater.orchestrator.podm.drivers import (
@@ -145,7 +146,7 @@ class BmcFleet:
         """Insert or eject; a drive that is full is emptied first."""
         drive = self._connections.system(uri, _cd_drive)
         ordered = None
-        with self._connections.hiding(image):
+        with self._connections.hiding(secrets_in(image)):
             if drive.json.get("Inserted"):
                 ordered = self._connections.order_system(uri, lambda system: drive.eject_media())
             if image is not None:
@@ -175,9 +176,10 @@ class BmcFleet:
         if unknown:
             raise PodRefused(f"The machine has no such BIOS attributes: {', '.join(unknown)}.")
         settings = link(now, "@Redfish.Settings", "SettingsObject") or path
-        return self._connections.change(
-            address + settings, lambda present: {"Attributes": dict(attributes)}
-        )
+        with self._connections.hiding(secrets_among(attributes)):
+            return self._connections.change(
+                address + settings, lambda present: {"Attributes": dict(attributes)}
+            )
 
     def firmware(self, uri: str) -> Mapping[str, str]:
         """Read the inventory of the service behind the machine's address."""
@@ -202,7 +204,7 @@ class BmcFleet:
         }
         if len(self._systems(address)) > 1:
             body["Targets"] = [path]
-        with self._connections.hiding(image):
+        with self._connections.hiding(secrets_in(image)):
             return self._connections.order("POST", address + action, body)
 
     def add_volume(self, uri: str, volume: NewVolume) -> Operation | None:
@@ -279,7 +281,7 @@ class BmcFleet:
             "EventFormatType": "Event",
         }
         # Its last part is a secret, and BMCs repeat in their errors what they were given.
-        with self._connections.hiding(destination.rpartition("/")[2]):
+        with self._connections.hiding([destination.rpartition("/")[2]]):
             self._connections.order("POST", address + subscriptions, wanted)
         made = self._connections.created()
         if made is not None:

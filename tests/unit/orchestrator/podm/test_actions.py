@@ -17,8 +17,10 @@ from headwater.db.pod_records import ClaimedTask, Pod, SeenMachine
 from headwater.engine.outcome import Failed, Retry
 from headwater.engine.tracked import Cancelled, Completed, Doubtful, Result, TaskWork, Waiting
 from headwater.orchestrator.podm.access import PodAccess, PodAccessSettings
-from headwater.orchestrator.podm.drivers import Boot, Inventory, PodDriver, PodRefused
+from headwater.orchestrator.podm.actions import USUAL_DEADLINE
+from headwater.orchestrator.podm.drivers import Boot, Busy, Inventory, PodDriver, PodRefused
 from headwater.orchestrator.podm.handler import PodHandler
+from headwater.orchestrator.podm.own import Foreign, own_only
 from tests.support import databases
 from tests.support.pod_builders import add_machine, add_node, add_pod, release_task, seen
 from tests.support.waiting import PATIENCE
@@ -29,6 +31,7 @@ class Machine:
 
     def __init__(self) -> None:
         self.state: str | None = "Off"
+        self.there = True
         self.orders: list[PowerAction] = []
         self.boots = Boot(None, once=False)
         self.image: str | None = None
@@ -42,7 +45,7 @@ class Machine:
         return self.shows(address)
 
     def system(self, uri: str) -> SeenMachine | None:
-        return seen(uri, power_state=self.state)
+        return seen(uri, power_state=self.state) if self.there else None
 
     def power_state(self, uri: str) -> str | None:
         return self.state
@@ -154,6 +157,18 @@ class HandlerTest(ActionTestCase):
             result = self.step("media-node", machine.uuid, image=image)
             assert isinstance(result, Failed | Doubtful)
             self.assertNotIn("secret", result.reason)
+
+    def test_no_setting_that_may_be_a_password_reaches_a_text(self) -> None:
+        machine = add_machine(self.database, self.pod)
+        attributes = {"SetupPassword": "tiger7", "Wake": "Enabled", "Tries": 3, "Boot": "On"}
+        refusal = "400: 'tiger7' is too short. Wake is Enabled, Boot On, Tries 3."
+
+        def refuse(uri: str) -> None:
+            raise PodRefused(refusal)
+
+        self.driver.bios = refuse  # type: ignore[attr-defined]
+        result = self.step("bios-node", machine.uuid, attributes=attributes)
+        self.assertEqual(Failed(refusal.replace("tiger7", "***")), result)
 
     def test_a_driver_that_is_not_installed_is_named(self) -> None:
         add_pod(self.database, "two", driver="magic")
@@ -432,6 +447,120 @@ class ReleaseTest(ActionTestCase):
         self.assertIsInstance(self.release(dict(ordered.position)), Completed)
         self.assertEqual([], self.names())
 
+    def test_a_machine_that_is_gone_once_is_looked_at_again_and_switched_off(self) -> None:
+        self.driver.state, self.driver.there = "On", False
+        first = self.release()
+        assert isinstance(first, Waiting)
+        self.assertEqual((["n1"], []), (self.names(), self.driver.orders))
+        self.driver.there = True
+        second = self.release(dict(first.position))
+        assert isinstance(second, Waiting)
+        self.assertEqual([PowerAction.OFF], self.driver.orders)
+        # It is at that now, whatever the pod shows.
+        self.driver.there, self.driver.state = False, "Off"
+        self.assertIsInstance(self.release(dict(second.position)), Completed)
+
+    def test_a_machine_that_stays_gone_is_believed_before_the_deadline(self) -> None:
+        self.driver.there = False
+        result, seconds = self.release(), 0.0
+        while isinstance(result, Waiting):
+            self.assertEqual(["n1"], self.names())
+            seconds += result.after
+            result = self.release(dict(result.position))
+        self.assertIsInstance(result, Completed)
+        self.assertEqual([], self.names())
+        self.assertLess(120, seconds)
+        self.assertLess(seconds, USUAL_DEADLINE)
+
+    def test_looking_for_one_that_is_gone_can_be_cancelled(self) -> None:
+        self.driver.there = False
+        self.assertIsInstance(
+            self.step("release-node", self.machine.uuid, position={"gone": 3}, cancel=True),
+            Cancelled,
+        )
+        self.assertEqual(["n1"], self.names())
+
+
+class OwnAddressesTest(ActionTestCase):
+    """An address that was taken out of a pod may be somebody else's: it gets no login of ours."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.machine = add_machine(self.database, self.pod)
+        self.called: list[str] = []
+        for name in (
+            "compose",
+            "composed",
+            "firmware",
+            "is_composing",
+            "operation",
+            "power",
+            "power_state",
+            "system",
+        ):
+            setattr(self.driver, name, lambda *given, name=name, **named: self.called.append(name))
+
+    def move(self, *addresses: str) -> None:
+        pods.update(self.database, "one", {"addresses": addresses})
+
+    def assert_not_called(self, result: Result) -> None:
+        assert isinstance(result, Failed)
+        self.assertIn("no longer one of the pod's", result.reason)
+        self.assertIn("node delete --force", result.reason)
+        self.assertEqual([], self.called)
+
+    def test_a_machine_behind_another_address_gets_no_order(self) -> None:
+        self.move("http://other.example", "https://bmc.example", "http://bmc.example:8000")
+        self.assert_not_called(self.step("power-machine", self.machine.uuid, action="on"))
+
+    def test_a_release_of_one_fails_and_the_node_can_be_forgotten(self) -> None:
+        made = add_node(self.database, "n1")
+        nodes.begin_release(self.database, made, release_task(made))
+        self.move("http://other.example")
+        self.assert_not_called(self.step("release-node", self.machine.uuid))
+        nodes.forget(self.database, nodes.get(self.database, "n1"))
+        self.assertEqual([], nodes.list_page(self.database, limit=9))
+
+    def test_an_operation_behind_another_address_is_not_watched(self) -> None:
+        self.move("http://other.example")
+        position = {"step": "watching", "operation": "http://bmc.example/redfish/v1/Tasks/1"}
+        result = self.step("power-machine", self.machine.uuid, action="on", position=position)
+        self.assert_not_called(result)
+
+    def test_an_update_that_is_watched_ends_there(self) -> None:
+        self.move("http://other.example")
+        position = {"before": {}, "order": {"step": "ordered", "looks": 0}}
+        self.assert_not_called(
+            self.step("firmware-node", self.machine.uuid, image="http://i/a", position=position)
+        )
+
+    def test_blocks_behind_another_address_are_not_composed(self) -> None:
+        self.move("http://other.example")
+        driver = own_only(self.driver, pods.get(self.database, "one").addresses)
+        blocks = ["http://other.example/b/1", "http://bmc.example/b/2"]
+        for call in (
+            lambda: driver.compose("n1", blocks),
+            lambda: driver.composed(blocks),
+            lambda: driver.is_composing(blocks),
+        ):
+            with self.assertRaises(Foreign):
+                call()
+        self.assertEqual([], self.called)
+
+    def test_another_spelling_of_an_address_is_the_same_address(self) -> None:
+        for address in (
+            "http://bmc.example/",
+            "http://BMC.Example",
+            "http://bmc.example:80",
+        ):
+            self.move(address)
+            self.called.clear()
+            with self.subTest(address):
+                self.assertIsInstance(
+                    self.step("power-machine", self.machine.uuid, action="on"), Waiting
+                )
+                self.assertEqual(["power_state", "power"], self.called)
+
 
 class SyncTest(ActionTestCase):
     def fleet(self, *addresses: str) -> None:
@@ -468,6 +597,34 @@ class SyncTest(ActionTestCase):
             for each in pods.list_machines(self.database, limit=9)
         }
         self.assertEqual({"http://a/1": True, "http://b/1": False}, missing)
+
+    def test_a_pod_that_has_no_time_is_as_available_as_it_was(self) -> None:
+        self.fleet("http://a", "http://b")
+
+        def busy(address: str) -> Inventory:
+            raise Busy("503: later")
+
+        self.driver.shows = busy
+        for before in (Availability.ONLINE, Availability.OFFLINE):
+            pods.note_availability(self.database, self.pod.id, before)
+            result = self.step("sync-pod")
+            self.assertEqual(
+                Retry("The pod has no time: 503: later", counts=False, unreachable=True), result
+            )
+            self.assertIs(before, pods.get(self.database, "one").availability_status)
+
+    def test_one_address_that_is_silent_among_busy_ones_counts(self) -> None:
+        self.fleet("http://a", "http://b")
+
+        def shown(address: str) -> Inventory:
+            raise Unreachable("timed out") if address == "http://a" else Busy("503: later")
+
+        self.driver.shows = shown
+        result = self.step("sync-pod")
+        assert isinstance(result, Retry)
+        self.assertTrue(result.counts)
+        pod = pods.get(self.database, "one")
+        self.assertIs(Availability.OFFLINE, pod.availability_status)
 
     def test_a_member_that_cannot_be_read_is_not_missing(self) -> None:
         self.driver.shows = lambda address: Inventory([seen(f"{address}/1")])

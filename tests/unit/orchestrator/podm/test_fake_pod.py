@@ -480,7 +480,7 @@ class OwnerTest(FakeTestCase):
         made = self.compose(self.pod)
         nodes.begin_release(self.database, made, release_task(made))
         self.driver.system = lambda uri: None  # type: ignore[method-assign]
-        done = self.step("release-node", self.pod.id, self.machine.uuid)
+        done = self.run_to_its_end("release-node", self.pod.id, self.machine.uuid)
         self.assertIsInstance(done, Completed)
         self.assertEqual([], nodes.list_page(self.database, limit=9))
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Operations that pods go on with after their answer, and addresses that do not answer."""
 
+import gzip
 import json
 import pathlib
 import socket
@@ -8,6 +9,9 @@ import tempfile
 import threading
 import time
 from typing import Any
+from unittest import mock
+
+import requests
 
 from headwater.common.errors import NoAnswer, Unreachable
 from headwater.common.redact import storable
@@ -18,6 +22,8 @@ from headwater.orchestrator.podm.drivers import (
     PodRefused,
     Progress,
     Stage,
+    connections,
+    limits,
 )
 from headwater.orchestrator.podm.drivers.redfish import BmcFleet
 from tests.support.redfish import INSERT, RESET, SYSTEM, SYSTEMS, Fault, FaultyBmc
@@ -58,6 +64,32 @@ class OperationTest(DriverTestCase):
     def test_nobody_is_sent_to_another_host(self) -> None:
         made = self.ordered(None, Location=f"http://evil.example{MONITOR}")
         self.assertEqual(Operation(self.bmc.url + MONITOR), made)
+
+    def test_a_location_that_nobody_can_read_is_none(self) -> None:
+        for location in ("http://[fe80::1/x", "http://[x]:y/z", "nowhere"):
+            with self.subTest(location):
+                self.assertIsNone(self.ordered(None, Location=location))
+        made = self.ordered({"@odata.id": TASK, "TaskState": "New"}, Location="http://[fe80::1/x")
+        self.assertEqual(Operation(self.bmc.url + TASK), made)
+
+    def test_an_order_that_was_taken_is_never_told_as_refused(self) -> None:
+        error: Exception
+
+        def odd(response: requests.Response) -> None:
+            if str(response.url).endswith(RESET):
+                raise error
+
+        with mock.patch.object(connections, "_location", odd):
+            for error in (ValueError("odd"), TypeError("odd"), AttributeError("odd")):
+                for status in (200, 202, 204):
+                    self.bmc.faults["POST", RESET] = lambda handler, s=status: handler.answer(s)
+                    with self.subTest(f"{error!r} {status}"), self.assertRaises(NoAnswer):
+                        self.press()
+
+    def test_an_order_that_was_refused_stays_so_whatever_its_answer_is(self) -> None:
+        self.bmc.fail("POST", RESET, 409, Location="http://[fe80::1/x")
+        with self.assertRaises(PodRefused):
+            self.press()
 
     def test_the_task_state_decides_and_nothing_else(self) -> None:
         for state, status, stage in (
@@ -117,6 +149,69 @@ class OperationTest(DriverTestCase):
         for status in (404, 410):
             self.bmc.fail("GET", TASK, status)
             self.assertIs(Stage.GONE, self.driver.operation(self.bmc.url + TASK).stage)
+
+
+class EndlessTest(DriverTestCase):
+    """Answers that are never silent for long, and never end."""
+
+    #: Where such an answer hangs, and what it goes on with.
+    heads = (
+        (b"HTTP/1.1 200 OK\r\nX-Odd: ", b"a"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n", b" "),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b" "),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    )
+
+    def test_one_that_trickles_is_given_up(self) -> None:
+        for head, piece in self.heads:
+            self.driver = self.make(timeout=0.2)
+            self.bmc.trickle("GET", SYSTEM, head, piece)
+            with self.subTest(head), self.assertRaises(Unreachable):
+                self.driver.power_state(self.uri)
+
+    def test_one_to_an_order_leaves_doubt(self) -> None:
+        for head, piece in self.heads:
+            self.driver = self.make(timeout=0.2)
+            self.bmc.trickle("POST", RESET, head, piece)
+            with self.subTest(head), self.assertRaises(NoAnswer):
+                self.press()
+        self.assertEqual(len(self.heads), self.asked("POST", RESET))
+
+    def test_one_that_is_too_large_is_given_up(self) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
+        self.bmc.trickle("GET", SYSTEM, head, bytes(2**16), every=0)
+        with self.assertRaises(Unreachable) as caught:
+            self.driver.power_state(self.uri)
+        self.assertIn("more than 16777216 bytes", str(caught.exception))
+        self.bmc.trickle("POST", RESET, head, bytes(2**16), every=0)
+        self.bmc.faults.pop(("GET", SYSTEM))
+        with self.assertRaises(NoAnswer):
+            self.press()
+
+    def test_one_that_is_large_only_when_it_is_unpacked_is_given_up(self) -> None:
+        packed = gzip.compress(bytes(limits.MOST_BYTES + 1))
+        head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+        self.bmc.trickle("GET", SYSTEM, head % len(packed) + packed)
+        with self.assertRaises(Unreachable) as caught:
+            self.driver.power_state(self.uri)
+        self.assertIn("bytes", str(caught.exception))
+
+    def test_over_tls_too(self) -> None:
+        certificate = self_signed(pathlib.Path(self.enterContext(tempfile.TemporaryDirectory())))
+        with FaultyBmc(certificate) as bmc:
+            driver = self.make(timeout=0.5, cafile=str(certificate))
+            self.assertEqual("Off", driver.power_state(bmc.url + SYSTEM))
+            bmc.trickle("GET", SYSTEM, *self.heads[0])
+            with self.assertRaises(Unreachable):
+                driver.power_state(bmc.url + SYSTEM)
+
+    def test_one_that_is_slow_and_ends_in_time_is_heard(self) -> None:
+        self.driver = self.make(timeout=1)
+        document = json.dumps(self.bmc.documents[SYSTEM]).encode()
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(document) + 9)
+        self.bmc.trickle("GET", SYSTEM, head + document)
+        self.assertEqual("Off", self.driver.power_state(self.uri))
 
 
 class SilenceTest(DriverTestCase):

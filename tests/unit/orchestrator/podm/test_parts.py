@@ -87,6 +87,14 @@ class BiosTest(PartsTestCase):
             self.driver.set_bios(self.uri, {"Warp": 9, "NumLock": True})
         self.assertIn("Warp", str(caught.exception))
 
+    def test_a_password_is_masked_before_an_error_is_cut(self) -> None:
+        password = "tiger  " * 10
+        self.bmc.documents[BIOS]["Attributes"]["SetupPassword"] = None
+        self.bmc.fail("PATCH", BIOS_SETTINGS, 400, f"{'x' * 270} {password}")
+        with self.assertRaises(PodRefused) as caught:
+            self.driver.set_bios(self.uri, {"SetupPassword": password})
+        self.assertNotIn("tiger", str(caught.exception))
+
     def test_a_machine_without_bios_settings(self) -> None:
         del self.system["Bios"]
         with self.assertRaises(PodRefused):

@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from headwater.common.errors import HeadwaterError, LoginRefused, NoAnswer, Unreachable
 from headwater.common.states import BootDevice, PowerAction
-from headwater.orchestrator.podm.drivers import Boot, DriverSettings, PodChanged, PodRefused
+from headwater.orchestrator.podm.drivers import Boot, Busy, DriverSettings, PodChanged, PodRefused
 from headwater.orchestrator.podm.drivers.redfish import BmcFleet
 from tests.support.redfish import (
     DRIVE,
@@ -274,6 +274,40 @@ class SettingsTest(DriverTestCase):
             self.driver.set_media(self.uri, image)
             self.assertEqual(image, self.driver.media(self.uri))
         self.assertEqual(2, self.asked("POST", EJECT))
+
+    def test_an_eject_that_is_refused_is_told_as_for_every_order(self) -> None:
+        for status, meaning in (
+            (400, PodRefused),
+            (401, LoginRefused),
+            (403, LoginRefused),
+            (404, PodRefused),
+            (409, PodRefused),
+            (429, Busy),
+            (500, NoAnswer),
+            (503, Busy),
+        ):
+            self.bmc.faults.clear()
+            self.driver.set_media(self.uri, "http://images/a.iso")
+            inserted = self.asked("POST", INSERT)
+            self.bmc.fail("POST", EJECT, status, "It is locked.")
+            for image in (None, "http://images/b.iso"):
+                with self.subTest(f"{status} {image}"), self.assertRaises(meaning):
+                    self.driver.set_media(self.uri, image)
+            self.assertEqual(inserted, self.asked("POST", INSERT))
+
+    def test_an_eject_that_wants_an_empty_object_gets_one(self) -> None:
+        self.driver.set_media(self.uri, "http://images/a.iso")
+
+        def eject(handler: Any) -> None:
+            if handler.body == b"{}":
+                self.bmc.faults.clear()
+                self.bmc.serve(handler, "POST", EJECT)
+            else:
+                handler.refuse(415)
+
+        self.bmc.faults["POST", EJECT] = eject
+        self.driver.set_media(self.uri, None)
+        self.assertIsNone(self.driver.media(self.uri))
 
     def test_a_lost_insertion_leaves_doubt(self) -> None:
         self.bmc.cut("POST", INSERT)

@@ -91,6 +91,25 @@ class PollTest(TelemetryTestCase):
         self.fleet.shows = mock.Mock(side_effect=Busy("503: later"))
         self.assertEqual((3, 0), tuple(self.poll()[name] for name in ("silent", "events")))
 
+    def test_a_pod_that_has_no_time_is_as_available_as_it_was(self) -> None:
+        talks = self.fleet.shows
+        for before in (Availability.ONLINE, Availability.OFFLINE):
+            pods.note_availability(self.database, self.pod.id, before)
+            self.fleet.shows = mock.Mock(side_effect=Busy("503: later"))
+            self.poll()
+            self.assertIs(before, pods.get(self.database, "one").availability_status)
+
+        def one_is_silent(uri: str) -> SeenMachine | None:
+            raise Unreachable("timed out") if uri.endswith("/1") else Busy("503: later")
+
+        pods.note_availability(self.database, self.pod.id, Availability.ONLINE)
+        self.fleet.shows = one_is_silent
+        self.poll()
+        self.assertIs(Availability.OFFLINE, pods.get(self.database, "one").availability_status)
+        self.fleet.shows = talks
+        self.poll()
+        self.assertIs(Availability.ONLINE, pods.get(self.database, "one").availability_status)
+
     def test_one_that_was_taken_out_of_the_pod_gets_no_login(self) -> None:
         pods.update(self.database, "one", {"addresses": ("http://bmc1",)})
         self.assertEqual(1, self.poll()["machines"])
