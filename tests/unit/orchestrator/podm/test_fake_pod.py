@@ -225,6 +225,17 @@ class ComposeTest(FakeTestCase):
         listed = inventory.list_components(self.database, limit=99, kind=ComponentKind.BLOCK)
         return sum(each.node_name is None for each in listed)
 
+    def test_blocks_behind_an_address_that_was_taken_out_are_free_again(self) -> None:
+        made, parameters = self.begin()
+        pods.update(self.database, self.pod.name, {"addresses": ("http://podm-other.example",)})
+        result = self.step("compose-node", self.pod.id, made.uuid, parameters)
+        assert isinstance(result, Failed)
+        self.assertIn("no longer one of the pod's", result.reason)
+        self.assertIs(NodeState.RELEASING, nodes.get(self.database, made.name).state)
+        ended = self.step("release-node", self.pod.id, made.uuid, {"nothing_made": True})
+        self.assertIsInstance(ended, Completed)
+        self.assertEqual([], nodes.list_page(self.database, limit=9))
+
     def test_a_lost_order_that_was_taken_is_found_and_not_given_again(self) -> None:
         made, parameters = self.begin()
         given = self.lose("compose", take=True)
