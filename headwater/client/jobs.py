@@ -46,8 +46,7 @@ class ListJobs(command.Lister):  # type: ignore[misc]
             metavar="<time>",
             help="Only those made then or later: 2026-03-01T12:00, or 30m, 2h, 1d ago.",
         )
-        options.add_paging(parser, "job")
-        parser.set_defaults(limit=50)
+        options.add_paging(parser, "job", 50)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:

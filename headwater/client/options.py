@@ -8,10 +8,14 @@ from datetime import UTC, datetime, timedelta
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def add_paging(parser: argparse.ArgumentParser, marker: str) -> None:
-    """--limit and --marker."""
+def add_paging(parser: argparse.ArgumentParser, marker: str, most: int | None = None) -> None:
+    """--limit, which is `most` by default and all without, and --marker."""
     parser.add_argument(
-        "--limit", type=positive, metavar="<number>", help="Most rows (default: all)."
+        "--limit",
+        type=positive,
+        metavar="<number>",
+        default=most,
+        help=f"Most rows (default: {most or 'all'}).",
     )
     parser.add_argument("--marker", metavar=f"<{marker}>", help=f"List those behind this {marker}.")
 

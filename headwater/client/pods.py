@@ -128,7 +128,7 @@ class Add(_Named, command.ShowOne):  # type: ignore[misc]
 
 
 class Set(_Named):
-    """Change how a pod is reached, or what it is called."""
+    """Change how a pod is reached, its description or its labels."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the access data, all optional."""

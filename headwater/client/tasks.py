@@ -118,8 +118,7 @@ class ListAll(command.Lister):  # type: ignore[misc]
             choices=["pending", "running", "waiting", "unknown", *events.TASK.ends],
             help="'unknown': an order's answer was lost, and the pod is read.",
         )
-        options.add_paging(parser, "task")
-        parser.set_defaults(limit=50)
+        options.add_paging(parser, "task", 50)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:

@@ -205,8 +205,7 @@ class ListEvents(command.Lister):  # type: ignore[misc]
             "--machine", metavar="<machine>", help="Only those of this machine, by id or name."
         )
         parser.add_argument("--severity", choices=["ok", "warning", "critical"])
-        options.add_paging(parser, "event")
-        parser.set_defaults(limit=50)
+        options.add_paging(parser, "event", 50)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:

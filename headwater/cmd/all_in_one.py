@@ -31,6 +31,7 @@ def _serve(conf: cfg.ConfigOpts) -> None:
     known = build.registry(conf)
     auth.require_options(conf)
     build.check_access(conf)
+    rest_api.check(conf)
     opened = build.database(conf, embedded=True)
     keys = build.key_ring(conf, embedded=True)
     worker = build.worker(conf, known, opened, keys)

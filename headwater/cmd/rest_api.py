@@ -49,8 +49,7 @@ def prepare(conf: cfg.ConfigOpts) -> Callable[[], Api]:
     policies.load(conf, known)
     build.check_storage(conf)
     messaging.check(conf)
-    Scraper(conf.pods.metrics_token_file)
-    TrustedProxies("[api] trusted_proxies", conf.api.trusted_proxies)
+    check(conf)
     brokers = messaging.broker_addresses(conf)
 
     def build_one() -> Api:
@@ -71,6 +70,12 @@ def prepare(conf: cfg.ConfigOpts) -> Callable[[], Api]:
         )
 
     return build_one
+
+
+def check(conf: cfg.ConfigOpts) -> None:
+    """Raise ConfigurationError for what the API alone needs and cannot be."""
+    Scraper(conf.pods.metrics_token_file)
+    TrustedProxies("[api] trusted_proxies", conf.api.trusted_proxies)
 
 
 def make(

@@ -74,7 +74,9 @@ def bind(name: str, host: str, port: int, option: str) -> Listener:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return Listener(name, eventlet.listen((host, port), family=family, backlog=_BACKLOG))
+        # Not with SO_REUSEPORT: a second service would share the port and not be noticed.
+        listening = eventlet.listen((host, port), family, _BACKLOG, reuse_port=False)
+        return Listener(name, listening)
     except OSError as error:
         raise ConfigurationError(
             f"{option} = {host}:{port}: cannot be bound: {error.strerror}."

@@ -114,7 +114,7 @@ OPTS = [
     cfg.StrOpt(
         "event_url",
         default="",
-        regex=r"(https?://[^/@?#\s]+(/[^@?#\s]*)?)?\Z",
+        regex=r"\A(https?://[^/@?#\s]+(/[^@?#\s]*)?)?\Z",
         help="Address of headwater's API as pods can reach it, such as "
         "https://controller.example:25080. Pods that have Redfish events are asked to send them "
         "there. Empty: none is asked, and those that were are told to stop.",

@@ -42,8 +42,8 @@ REGION_NAME = {
     "type": "string",
     "minLength": 1,
     "maxLength": 255,
-    # A $ alone lets a newline at the end pass in Python.
-    "pattern": r"^(?!.*\n)[^/\x00-\x20\x7f]([^/\x00-\x1f\x7f]*[^/\x00-\x20\x7f])?$",
+    # A $ alone lets a newline at the end pass in Python. In a path . and .. lead elsewhere.
+    "pattern": r"^(?!.*\n)(?!\.{1,2}$)[^/\x00-\x20\x7f]([^/\x00-\x1f\x7f]*[^/\x00-\x20\x7f])?$",
 }
 
 

@@ -21,6 +21,10 @@ from headwater.orchestrator.podm.drivers import Operation, PodChanged, Stage
 #: Seconds between two looks: machines take between one second and minutes.
 LOOK = 2.0
 
+#: Times that an order is given again after its answer was lost: one that is answered with an error
+#: each time will not be carried out.
+_MOST_AGAIN = 3
+
 #: Looks (half a minute) after which an order whose answer was lost counts as not taken, and one
 #: that was taken as not obeyed.
 LOOKS = 15
@@ -62,20 +66,24 @@ def carry_out(work: TaskWork, place: Place, order: Order) -> Result:
             return done
         if work.task.cancel_requested:
             return Cancelled("Nothing was sent to the machine.")
-        return _send(work, order)
+        return _send(work, order, 0)
     if step == "watching":
         return _watch(work, place, order)
     return _look(work, order, sure=step == "ordered")
 
 
-def _send(work: TaskWork, order: Order) -> Result:
-    position = {"step": "ordering", "looks": 0}
+def _send(work: TaskWork, order: Order, again: int) -> Result:
+    position: dict[str, Any] = {"step": "ordering", "looks": 0}
+    if again:
+        position["again"] = again
     # Written before it is sent: whoever goes on after a crash knows that it may have been.
     work.note(position=position, percent=5, message=order.doing)
     work.guard()
     try:
         operation = order.send()
     except NoAnswer as error:
+        if again >= _MOST_AGAIN:
+            return Failed(f"{error} It was ordered {again + 1} times. {order.so_far()}")
         return Doubtful(position, f"{error} Reading whether the order was taken.", LOOK)
     except (LoginRefused, Unreachable, PodChanged):
         # This one was certainly not taken. Of an earlier one, whose answer was lost, that says
@@ -84,8 +92,13 @@ def _send(work: TaskWork, order: Order) -> Result:
         raise
     if operation is not None:
         # Nothing is held while the pod works: whichever worker comes next asks there.
-        return Waiting({"step": "watching", "operation": operation.uri}, LOOK / 4, 10, "Taken.")
+        watching = {**_again(work), "step": "watching", "operation": operation.uri}
+        return Waiting(watching, LOOK / 4, 10, "Taken.")
     return Waiting({"step": "ordered", "looks": 0}, LOOK / 4, 10, "Ordered.")
+
+
+def _again(work: TaskWork) -> Mapping[str, Any]:
+    return {name: value for name, value in work.position.items() if name == "again"}
 
 
 def _watch(work: TaskWork, place: Place, order: Order) -> Result:
@@ -98,7 +111,9 @@ def _watch(work: TaskWork, place: Place, order: Order) -> Result:
         case Stage.GONE:
             # It ended, and the pod has forgotten how: what is there tells.
             return _look(
-                replace(work, position={"step": "ordering", "looks": 0}), order, sure=False
+                replace(work, position={**_again(work), "step": "ordering", "looks": 0}),
+                order,
+                sure=False,
             )
         case Stage.DONE:
             return _look(replace(work, position={"step": "ordered", "looks": 0}), order, sure=True)
@@ -119,7 +134,7 @@ def _look(work: TaskWork, order: Order, *, sure: bool) -> Result:
     if not sure:
         if looks >= order.doubt:
             if order.repeatable:
-                return _send(work, order)
+                return _send(work, order, int(work.position.get("again", 0)) + 1)
             return Failed(f"{order.lost} {order.so_far()}")
         reason = f"The answer to the order was lost. {order.so_far()}"
         return Doubtful(position, reason, LOOK)

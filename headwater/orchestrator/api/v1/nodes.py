@@ -190,6 +190,11 @@ def detach(parts: Parts, call: Call) -> Reply:
     block = inventory.get_component(parts.database, call.body["block"])
     if block.node_name != call.parameters["name"]:
         raise NotFound(f"The node has no resource block {call.body['block']!r}.")
+    if block.cpus or block.memory_mib:
+        raise Conflict(
+            f"The resource block {block.name!r} has the node's processors or memory; only those "
+            "with nothing but drives are detached. 'node delete' gives all of them back."
+        )
     return _order(parts, call, "detach-node", {"block": block.uri}, PodService.STORAGE)
 
 

@@ -88,6 +88,8 @@ class _Address:
     connector: Any = None
     #: Calls in a row without an answer.
     silences: int = 0
+    #: Of the last one.
+    reason: str = ""
     #: Until when (monotonic) it is left alone; then one call tries it.
     closed_until: float = 0.0
     tried: bool = False
@@ -306,13 +308,14 @@ class Connections:
         left = known.closed_until - time.monotonic()
         if left > 0:
             raise Unreachable(
-                f"Left alone after {known.silences} calls without an answer; it is asked again in "
-                f"{left:.0f} s.",
+                f"Left alone after {known.silences} calls without an answer ({known.reason}); "
+                f"it is asked again in {left:.0f} s.",
                 retry_after=left,
             )
 
-    def _silent(self, known: _Address) -> None:
+    def _silent(self, known: _Address, reason: str) -> None:
         known.silences += 1
+        known.reason = reason
         if known.silences >= self._settings.breaker_failures:
             known.closed_until = time.monotonic() + self._settings.pause
 
@@ -334,16 +337,17 @@ class Connections:
                 known.silences = 0
                 return LoginRefused(f"Login refused: {told(error.message)}")
             case exceptions.ConnectionError():
-                self._silent(known)
+                text = told(error.message)
+                self._silent(known, text)
                 if order and not _never_sent(error):
-                    return NoAnswer(told(error.message))
-                return Unreachable(told(error.message))
+                    return NoAnswer(text)
+                return Unreachable(text)
             case exceptions.HTTPError():
                 status = error.status_code
                 text = told(f"{status}: {error.detail or error.message}")
             case _:
                 # sushy itself breaks on some bodies of errors.
-                text = told(f"{type(error).__name__}: {error}")
+                text = told(_unexpected(error))
         known.silences = 0
         if order and status in _DOUBTFUL:
             return NoAnswer(text)
@@ -458,6 +462,14 @@ def split(uri: str) -> tuple[str, str]:
     parts = urlsplit(uri)
     path = parts.path or "/"
     return f"{parts.scheme}://{parts.netloc}", f"{path}?{parts.query}" if parts.query else path
+
+
+def _unexpected(error: Exception) -> str:
+    """What an error that is none of sushy's says."""
+    if isinstance(error, UnicodeError):
+        # Its own text would show a character of the password.
+        return "The user name or the password cannot be sent by HTTP."
+    return f"{type(error).__name__}: {error}"
 
 
 def _location(response: requests.Response) -> str | None:

@@ -266,6 +266,15 @@ class PowerTest(ActionTestCase):
         self.assertEqual((2, position), (len(self.driver.orders), self.notes[-1]["position"]))
         self.assertEqual("ordering", position["step"])
 
+    def test_an_order_that_is_lost_each_time_is_given_up(self) -> None:
+        self.driver.order, self.driver.state = self.lose, "Off"
+        result = self.power("on")
+        while isinstance(result, Doubtful):
+            result = self.power("on", dict(result.position))
+        assert isinstance(result, Failed)
+        self.assertIn("timed out It was ordered 4 times.", result.reason)
+        self.assertEqual(4, len(self.driver.orders))
+
     def test_a_lost_reset_is_never_given_again(self) -> None:
         self.driver.order, self.driver.state = self.lose, "On"
         result = self.power("reset")

@@ -48,6 +48,15 @@ class DriverTestCase(unittest.TestCase):
         self.driver.power(self.uri, action)
 
 
+class PasswordTest(DriverTestCase):
+    def test_one_that_cannot_be_sent_is_not_shown(self) -> None:
+        driver = BmcFleet(DriverSettings("admin", "abc\u20acdef", None, PATIENCE, PATIENCE))
+        with self.assertRaises(PodRefused) as caught:
+            driver.inventory(self.bmc.url)
+        self.assertIn("cannot be sent", str(caught.exception))
+        self.assertNotIn("20ac", ascii(str(caught.exception)))
+
+
 class ReadTest(DriverTestCase):
     def test_a_system_is_read(self) -> None:
         found = self.driver.inventory(self.bmc.url)
