@@ -213,13 +213,17 @@ class Worker(Generic[Row]):
         what a killed worker held runs elsewhere within two leases, whatever the poll interval is.
         """
         latest = time.monotonic() + min(self._settings.poll_interval, self._settings.lease / 2)
+        with self._lock:
+            # Before it is asked: a job that ends from here on adds its own moment to this one.
+            self._next_look = latest
         due = self._source.next_due()
         if due is not None and due <= 0:
             # The claim a moment ago had to leave it: another one has it in hand, or as much runs
             # at a time as may. Less and less often, until something can be claimed.
             due, self._again = self._again, 2 * self._again
-        with self._lock:
-            self._next_look = latest if due is None else min(latest, time.monotonic() + due)
+        if due is not None:
+            with self._lock:
+                self._next_look = min(self._next_look, time.monotonic() + due)
 
     def _delay(self) -> float:
         """Seconds until something is due: the poll, a job to finish, a row to claim."""

@@ -19,7 +19,7 @@ from tests.support.waiting import eventually
 Json = dict[str, typing.Any]
 
 #: Seconds for an initial sync of hundreds of resources on a busy machine.
-LONG = 120.0
+LONG = 300.0
 
 
 class AlignmentTest(SystemTest):
