@@ -3,6 +3,7 @@
 
 import unittest
 from dataclasses import replace
+from datetime import timedelta
 
 from headwater.common import clock
 from headwater.common.states import AuditMode, DriftAction, DriftKind
@@ -24,8 +25,8 @@ BEFORE = Drift(
     kind=DriftKind.MISSING,
     fields=(),
     action=DriftAction.REPAIR,
-    first_seen_at=clock.after(-60),
-    last_seen_at=clock.after(-60),
+    first_seen_at=NOW - timedelta(seconds=60),
+    last_seen_at=NOW - timedelta(seconds=60),
     times_seen=2,
     repairs=2,
     resolved_at=None,
@@ -80,13 +81,12 @@ class JudgeTest(unittest.TestCase):
         self.assertEqual((), tuple(self.judge(MISSING, busy=(("user", "u1"),)).findings))
 
     def test_what_was_repaired_too_often_is_quarantined_within_the_window(self) -> None:
-        # The module may have been imported long ago.
-        lately = replace(BEFORE, last_seen_at=clock.after(-60))
         for before, action in (
-            (lately, DriftAction.QUARANTINE),
-            (replace(lately, repairs=1), DriftAction.REPAIR),
-            (replace(lately, last_seen_at=clock.after(-4000)), DriftAction.REPAIR),
-            (replace(lately, resource_type="group"), DriftAction.REPAIR),
+            (BEFORE, DriftAction.QUARANTINE),
+            (replace(BEFORE, repairs=1), DriftAction.REPAIR),
+            # By the same clock as the verdict's: the module may have been imported long ago.
+            (replace(BEFORE, last_seen_at=NOW - timedelta(seconds=4000)), DriftAction.REPAIR),
+            (replace(BEFORE, resource_type="group"), DriftAction.REPAIR),
         ):
             with self.subTest(before):
                 self.assertEqual([action], self.actions(self.judge(MISSING, before=before)))
