@@ -109,18 +109,6 @@ def by_id(database: Database, pod_id: int) -> Pod:
     return found[0]
 
 
-def check_addresses(database: Database, addresses: Collection[str], name: str) -> None:
-    """Raise Conflict where another pod than `name` has one of the addresses."""
-    with database.read() as connection:
-        others = connection.execute(
-            sa.select(pod.c.name, pod.c.addresses).where(pod.c.name != name)
-        ).all()
-    for other in others:
-        shared = sorted(set(addresses) & set(json.loads(other.addresses)))
-        if shared:
-            raise Conflict(f"The pod {other.name!r} has the address {shared[0]} already.")
-
-
 def list_page(
     database: Database,
     *,

@@ -40,7 +40,6 @@ def add(parts: Parts, call: Call) -> Reply:
     """Encrypt the password, store, and read the inventory for the first time."""
     given = _values(parts, call.body["pod"])
     labels = given.pop("labels", {})
-    pods.check_addresses(parts.database, given["addresses"], given["name"])
     added = pods.add(parts.database, NewPod(**{"username": "admin", **given}), labels)
     submit(parts, call, Wish(PodService.COMPUTE, "sync-pod", added.id))
     location = f"{call.base}/v1/pods/{quote(added.name, safe='')}"
@@ -56,7 +55,6 @@ def update(parts: Parts, call: Call) -> Reply:
     """Change what is given."""
     values = _values(parts, call.body["pod"])
     labels = values.pop("labels", None)
-    pods.check_addresses(parts.database, values.get("addresses", ()), call.parameters["name"])
     changed = pods.update(parts.database, call.parameters["name"], values, labels=labels)
     return _one(parts, changed)
 

@@ -4,30 +4,16 @@
 from typing import Any
 
 from headwater.common.states import ComponentKind
-from headwater.db import inventory, nodes, pods, tasks
+from headwater.db import inventory, nodes, tasks
 from headwater.db.pod_records import Requirements
 from tests.support import pod_builders
 from tests.support.api import ApiTestCase
 
 
-class AddressesTest(ApiTestCase):
-    """A BMC that is in two pods would have two owners."""
-
+class NamesTest(ApiTestCase):
     def add(self, name: str, *addresses: str) -> Any:
         pod = {"name": name, "driver": "fake", "addresses": addresses, "password": "pw"}
         return self.call("POST", "/v1/pods", {"pod": pod})
-
-    def test_an_address_is_in_one_pod_only(self) -> None:
-        self.assertEqual(201, self.add("one", "http://a", "http://b").status_int)
-        refused = self.add("two", "http://c", "http://b")
-        self.assertEqual(409, refused.status_int)
-        self.assertIn("'one' has the address http://b already", refused.text)
-        self.assertEqual(201, self.add("two", "http://c").status_int)
-        change = {"pod": {"addresses": ["http://a"]}}
-        self.assertEqual(409, self.call("PATCH", "/v1/pods/two", change).status_int)
-        self.assertEqual(("http://c",), pods.get(self.database, "two").addresses)
-        same = {"pod": {"addresses": ["http://a"]}}
-        self.assertEqual(200, self.call("PATCH", "/v1/pods/one", same).status_int)
 
     def test_a_name_that_a_path_cannot_hold_is_refused(self) -> None:
         for name in (".", "..", "a/b", "a\n"):
