@@ -83,7 +83,8 @@ def _send(work: TaskWork, order: Order, again: int) -> Result:
         operation = order.send()
     except NoAnswer as error:
         if again >= _MOST_AGAIN:
-            return Failed(f"{error} It was ordered {again + 1} times. {order.so_far()}")
+            # The last one is looked for as well, before it is given up for this.
+            position["why"] = str(error)
         return Doubtful(position, f"{error} Reading whether the order was taken.", LOOK)
     except (LoginRefused, Unreachable, PodChanged):
         # This one was certainly not taken. Of an earlier one, whose answer was lost, that says
@@ -133,8 +134,12 @@ def _look(work: TaskWork, order: Order, *, sure: bool) -> Result:
     position = {**work.position, "looks": looks}
     if not sure:
         if looks >= order.doubt:
+            again = int(work.position.get("again", 0))
+            if order.repeatable and again < _MOST_AGAIN:
+                return _send(work, order, again + 1)
             if order.repeatable:
-                return _send(work, order, int(work.position.get("again", 0)) + 1)
+                why = work.position.get("why", "The answer to the order was lost.")
+                return Failed(f"{why} It was ordered {again + 1} times. {order.so_far()}")
             return Failed(f"{order.lost} {order.so_far()}")
         reason = f"The answer to the order was lost. {order.so_far()}"
         return Doubtful(position, reason, LOOK)

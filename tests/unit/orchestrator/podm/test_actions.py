@@ -275,6 +275,16 @@ class PowerTest(ActionTestCase):
         self.assertIn("timed out It was ordered 4 times.", result.reason)
         self.assertEqual(4, len(self.driver.orders))
 
+    def test_the_last_order_that_was_lost_is_looked_for_too(self) -> None:
+        self.driver.order, self.driver.state = self.lose, "Off"
+        result = self.power("on")
+        while len(self.driver.orders) < 4:
+            assert isinstance(result, Doubtful)
+            result = self.power("on", dict(result.position))
+        assert isinstance(result, Doubtful)
+        self.driver.state = "On"
+        self.assertIsInstance(self.power("on", dict(result.position)), Completed)
+
     def test_a_lost_reset_is_never_given_again(self) -> None:
         self.driver.order, self.driver.state = self.lose, "On"
         result = self.power("reset")
