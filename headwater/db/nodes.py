@@ -285,10 +285,11 @@ def _reserve(
         if key is None:
             raise AssertionError("INSERT of one row returns its key")
         _take_blocks(connection, key[0], candidate.blocks, attaching=False)
-        chosen = sa.select(machine.c.id).where(machine.c.id == candidate.machine_id, _is_busy())
-        if connection.execute(chosen).first() is not None:
-            # Since it was chosen somebody has ordered something of it.
-            raise _Taken
+        if candidate.machine_id is not None:
+            busy = sa.select(machine.c.id).where(machine.c.id == candidate.machine_id, _is_busy())
+            if connection.execute(busy).first() is not None:
+                # Since it was chosen somebody has ordered something of it.
+                raise _Taken
         if compose is not None:
             tasks.add(database, connection, compose, target=known)
 
